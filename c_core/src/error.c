@@ -1,0 +1,13 @@
+/* error -> name */
+#include "espike/error.h"
+
+const char *spk_error_name(int error) {
+    static const char *const names[] = {
+        "ok",        "truncated", "no espike image",  "unknown version", "damaged (CRC)", "bad layout",
+        "bad row",   "bad parameter", "precision not run", "too little RAM", "no such neuron or not ascending",
+        "bad stimulus", "area not tracked", "deeper than the window", "after the last burst", "before the history",
+        "bad frame", "float arithmetic is not exact binary32",
+    };
+    int index = error < 0 ? -error : 0;
+    return index < (int)(sizeof names / sizeof names[0]) ? names[index] : "unknown error";
+}

@@ -1,0 +1,94 @@
+/* engine <-> number type: what a kernel supplies, and what the kernels share. */
+#ifndef ESPIKE_KERNEL_H
+#define ESPIKE_KERNEL_H
+
+#include "espike/engine.h"
+#include "layout.h"
+#include "rows.h"
+
+/* Inlined into callers with constant arguments, so that each gets a loop of its own. */
+#define SPK_INLINE static inline __attribute__((always_inline))
+
+/* One number type. All functions take checked images and ids in range. */
+struct spk_kernel {
+    uint8_t precision;
+    uint32_t empty_input; /* bits of an accumulator, 32 bits wide, that no input has reached */
+    /* Does this build's arithmetic keep what docs/numbers.md asks of it? */
+    int (*self_test)(void);
+    /* Is a stimulus value within the area's limit? */
+    int (*accepts)(const uint32_t *area, uint32_t value);
+    /* Add a stimulus or power value to one accumulator. */
+    void (*input)(spk_engine_t *engine, uint32_t area, uint32_t neuron, uint32_t value);
+    /* Add one row of a projection to the accumulators of its target area. Returns its synapses. */
+    uint32_t (*scatter)(spk_engine_t *engine, const uint32_t *projection, spk_row_t row);
+    /* One burst of all neurons of an area: consume accumulators, move potentials, set firing bits. */
+    void (*update)(spk_engine_t *engine, uint32_t area);
+};
+
+enum { /* words of an area's state in the arena; offsets are bytes from its begin */
+    STATE_FIRST,
+    STATE_INPUT,
+    STATE_COUNTDOWN,
+    STATE_COUNT,
+    STATE_WORDS
+};
+
+/* The hash behind every draw and state hash: PCG output permutation, reference: docs/numbers.md. */
+static inline uint32_t spk_pcg(uint32_t x) {
+    uint32_t state = x * 747796405u + 2891336453u;
+    uint32_t word = (state >> ((state >> 28) + 4) ^ state) * 277803737u;
+    return word >> 22 ^ word;
+}
+
+static inline const uint32_t *spk_area_record(const spk_engine_t *engine, uint32_t area) {
+    return engine->image->areas + area * AREA_WORDS;
+}
+
+static inline const uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area) {
+    return engine->area_state + area * STATE_WORDS;
+}
+
+/* A parameter of `bits` that is one word for the area or a column of 16-bit values. */
+static inline uint32_t spk_parameter16(const spk_image_t *image, const uint32_t *area, unsigned parameter,
+                                       uint32_t index) {
+    if (!(area[AREA_COLUMNS] & AREA_COLUMN(parameter))) {
+        return area[parameter];
+    }
+    return ((const uint16_t *)(const void *)(image->bytes + area[parameter]))[index];
+}
+
+/* The same for a column of 32-bit values. */
+static inline uint32_t spk_parameter32(const spk_image_t *image, const uint32_t *area, unsigned parameter,
+                                       uint32_t index) {
+    if (!(area[AREA_COLUMNS] & AREA_COLUMN(parameter))) {
+        return area[parameter];
+    }
+    return ((const uint32_t *)(const void *)(image->bytes + area[parameter]))[index];
+}
+
+/* A counter of 0, 1 or 2 bytes per neuron. */
+static inline uint32_t spk_counter_load(const uint8_t *counters, uint32_t bytes, uint32_t index) {
+    if (bytes == 0) {
+        return 0;
+    }
+    return bytes == 1 ? counters[index] : ((const uint16_t *)(const void *)counters)[index];
+}
+
+static inline void spk_counter_store(uint8_t *counters, uint32_t bytes, uint32_t index, uint32_t value) {
+    if (bytes == 1) {
+        counters[index] = (uint8_t)value;
+    } else if (bytes == 2) {
+        ((uint16_t *)(void *)counters)[index] = (uint16_t)value;
+    }
+}
+
+static inline void spk_set_firing(spk_engine_t *engine, uint32_t neuron) {
+    engine->firing[neuron >> 5] |= 1u << (neuron & 31u);
+}
+
+/* Excitability: does the neuron's draw of this burst let it fire? (docs/numbers.md, Excitability) */
+static inline int spk_draw_fires(uint32_t fire_draw, uint32_t neuron, uint32_t burst) {
+    return fire_draw == 0xFFFFFFFFu || spk_pcg(neuron * 2654435761u + burst * 1597334677u) < fire_draw;
+}
+
+#endif

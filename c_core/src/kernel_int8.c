@@ -1,0 +1,121 @@
+/* the int8 kernel: int8 weights, int16 potentials, int16 or int32 accumulators; docs/numbers.md, int8.
+ *
+ * Where neurons are updated as candidates only, an accumulator holds 2 * sum + 1 once any input reached it, and 0
+ * before: marking costs no memory and two instructions per event. */
+#include "kernel.h"
+
+typedef int16_t potential_t;
+typedef int32_t number_t;
+typedef int32_t factor_t; /* 1 << shift, doubled where candidates count */
+typedef uint32_t mark_t;   /* or-ed into an accumulator at every event: 1 where candidates count, else 0 */
+typedef uint32_t retained_t;
+
+#define WEIGHT_BYTES 1
+#define UNIFORM_BYTES 2
+#define INPUT_EMPTY 0
+#define POTENTIAL_MOST 32767
+
+static inline int32_t weight_load(const uint8_t *bytes) { return (int8_t)*bytes; }
+
+static inline int32_t uniform_load(const uint8_t *bytes) { return (int16_t)spk_load16(bytes); }
+
+/* a + b without overflow on any input: the packer proves that sums fit, a forged image may wrap. */
+static inline int32_t wrapping_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+
+static inline number_t weight_times(int32_t weight, factor_t factor) { return weight * factor; }
+
+/* v + input * 2^guard_bits, clamped to +-32767 and counted. Pre: |v| <= 32767, |input| * 2^guard_bits < 2^30. */
+static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
+    v = wrapping_add(v, (int32_t)((uint32_t)input << guard_bits));
+    if ((uint32_t)v + POTENTIAL_MOST > 2u * POTENTIAL_MOST) {
+        engine->counters.saturations++;
+        v = v < 0 ? -POTENTIAL_MOST : POTENTIAL_MOST;
+    }
+    return v;
+}
+
+/* round(v * retained / 2^15), at least one unit nearer to rest where any leak is on. Pre: |v| <= 32767. */
+static inline number_t leak(int32_t v, retained_t retained) {
+    int32_t y = (v * (int32_t)retained + 16384) >> 15;
+    if (y == v && v != 0 && retained != 32768u) {
+        y += v < 0 ? 1 : -1;
+    }
+    return y;
+}
+
+static inline number_t parameter_potential(const spk_image_t *image, const uint32_t *area, unsigned parameter,
+                                           uint32_t index) {
+    return (int16_t)spk_parameter16(image, area, parameter, index);
+}
+
+static inline retained_t retained_load(const spk_image_t *image, const uint32_t *area, uint32_t index) {
+    return spk_parameter16(image, area, AREA_RETAINED, index);
+}
+
+static int area_is_plain(const uint32_t *area) {
+    return area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == POTENTIAL_MOST &&
+           area[AREA_REFRACTORY] == 0 && area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu;
+}
+
+#define INPUT_FUNCTIONS                                                                                              \
+    SPK_INLINE ACC_T NAME(input_add)(ACC_T a, int32_t x, mark_t mark) {                                              \
+        return (ACC_T)((uint32_t)wrapping_add(a, x) | mark);                                                         \
+    }                                                                                                                \
+    static inline int NAME(input_reached)(ACC_T a) { return a & 1; }                                                 \
+    static inline ACC_T NAME(input_value)(ACC_T a) { return (ACC_T)(a >> 1); }
+
+#define ACC_T int16_t
+#define NAME(x) x##_16
+INPUT_FUNCTIONS
+#include "kernel.inc"
+
+#define ACC_T int32_t
+#define NAME(x) x##_32
+INPUT_FUNCTIONS
+#include "kernel.inc"
+
+static int self_test(void) { return 1; }
+
+static int accepts(const uint32_t *area, uint32_t value) {
+    int32_t limit = (int32_t)area[AREA_STIMULUS_LIMIT];
+    return (int32_t)value <= limit && (int32_t)value >= -limit;
+}
+
+static int has_wide_input(const uint32_t *area) { return (area[AREA_FLAGS] & AREA_WIDE_INPUT) != 0; }
+
+static void *input_of(spk_engine_t *engine, uint32_t area) {
+    return engine->arena + spk_area_state(engine, area)[STATE_INPUT];
+}
+
+static void input(spk_engine_t *engine, uint32_t area, uint32_t neuron, uint32_t value) {
+    uint32_t index = neuron - spk_area_state(engine, area)[STATE_FIRST];
+    mark_t mark = engine->image->candidates_only;
+    int32_t codes = (int32_t)(value << mark);
+    if (has_wide_input(spk_area_record(engine, area))) {
+        int32_t *sum = (int32_t *)input_of(engine, area) + index;
+        *sum = input_add_32(*sum, codes, mark);
+    } else {
+        int16_t *sum = (int16_t *)input_of(engine, area) + index;
+        *sum = input_add_16(*sum, codes, mark);
+    }
+}
+
+static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, spk_row_t row) {
+    uint32_t target = projection[PROJECTION_ENDS] >> 16;
+    uint32_t codec = projection[PROJECTION_CODEC];
+    mark_t mark = engine->image->candidates_only;
+    factor_t factor = (factor_t)(1u << (CODEC_SHIFT(codec) + mark));
+    void *sums = input_of(engine, target);
+    return has_wide_input(spk_area_record(engine, target)) ? scatter_32(sums, row, codec, factor, mark)
+                                                           : scatter_16(sums, row, codec, factor, mark);
+}
+
+static void update(spk_engine_t *engine, uint32_t area) {
+    if (has_wide_input(spk_area_record(engine, area))) {
+        update_32(engine, area);
+    } else {
+        update_16(engine, area);
+    }
+}
+
+const spk_kernel_t spk_kernel_int8 = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update};

@@ -1,0 +1,1 @@
+"""Run spiking networks on the host: connectomes, the numpy reference, the C core."""

@@ -1,0 +1,33 @@
+"""c_core headers -> cffi module: the public headers are the declarations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CORE = ROOT / "c_core"
+HEADERS = ("error", "image", "ledger", "engine", "link")
+FENCED = re.compile(r"/\* cffi begin \*/(.*?)/\* cffi end \*/", re.DOTALL)
+FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-fno-strict-aliasing"]
+
+
+def declarations(path: Path) -> str:
+    """What stands between the fences of a header, as cffi reads it."""
+    return "\n".join(FENCED.findall(path.read_text()))
+
+
+ffi = FFI()
+for name in HEADERS:
+    ffi.cdef(declarations(CORE / "include" / "espike" / f"{name}.h"))
+ffi.cdef(declarations(HERE / "batch.h"))
+ffi.set_source(
+    "espike_sim._core",
+    "".join(f'#include "espike/{name}.h"\n' for name in HEADERS) + '#include "batch.h"\n',
+    sources=[str(p.relative_to(ROOT)) for p in [*sorted((CORE / "src").glob("*.c")), HERE / "batch.c"]],
+    include_dirs=[str(CORE / "include"), str(HERE)],
+    extra_compile_args=FLAGS,
+)

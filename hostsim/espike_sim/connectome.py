@@ -1,0 +1,244 @@
+"""rules grown -> connectome: every neuron and synapse, explicit, in floats.
+
+What `grow` writes and `pack` reads. Neuron ids are 0..neurons-1; the neurons of an area are contiguous.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import npzfile
+from .errors import EspikeError
+
+FORMAT, VERSION = "connectome", 1
+PRECISIONS = ("fp32", "fp16", "int8")
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U16 = NDArray[np.uint16]
+U32 = NDArray[np.uint32]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A cortical area: contiguous neurons in voxels, x outermost, then y, z, then the neurons of a voxel."""
+
+    id: str
+    name: str
+    group: str
+    dimensions: tuple[int, int, int]
+    neurons_per_voxel: int
+    first: int
+    accumulate: bool
+    """mp_charge_accumulation: the potential survives to the next burst."""
+
+    @property
+    def count(self) -> int:
+        """Neurons of the area."""
+        x, y, z = self.dimensions
+        return x * y * z * self.neurons_per_voxel
+
+    def coordinates(self, neuron: int) -> tuple[int, int, int, int]:
+        """(x, y, z, k) of a neuron id: its voxel, and which of the voxel's neurons it is."""
+        index, k = divmod(neuron - self.first, self.neurons_per_voxel)
+        index, z = divmod(index, self.dimensions[2])
+        x, y = divmod(index, self.dimensions[1])
+        return x, y, z, k
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One rule grown between two areas; `source` and `target` are area indices."""
+
+    source: int
+    target: int
+    rule: str
+    plastic: bool = False
+
+
+@dataclass(frozen=True)
+class Connectome:
+    """All neurons and synapses in floats (units: the genome's potential).
+
+    Synapses are sorted by (mapping, source, target), stable; those of mapping m are
+    `mapping_start[m]:mapping_start[m + 1]`.
+    """
+
+    areas: tuple[Area, ...]
+    mappings: tuple[Mapping, ...]
+    threshold: F32  # (neurons,)
+    limit: F32  # (neurons,) upper end of the firing window, +inf = none
+    leak: F64  # (neurons,) fraction lost per processed burst, 0..1
+    refractory: U16  # (neurons,) bursts
+    fire_limit: U16  # (neurons,) consecutive fire limit, 0 = off
+    snooze: U16  # (neurons,) bursts added to refractory when the fire limit is reached
+    excitability: F32  # (neurons,) probability of firing; >= 0.999 always, <= 0 never
+    mapping_start: I64  # (mappings + 1,)
+    source: U32  # (synapses,)
+    target: U32  # (synapses,)
+    weight: F32  # (synapses,) potential that one spike adds to the target
+    power_neuron: U32  # (powered,) ascending: neurons that receive power every burst
+    power_amount: F32  # (powered,)
+    candidates_only: bool = True
+    """True: a neuron is updated only in bursts in which input reached it (FEAGI's host); False: every burst."""
+    precision: str = "fp32"
+    """What the genome asks for: one of PRECISIONS."""
+    timestep_s: float = 0.0
+    """simulation_timestep: the burst period for real-time pacing, 0 = none given."""
+    seed: int = 0
+    genome_hash: str = ""
+    """SHA-256 (hex) of the genome file's bytes; empty where there is none."""
+    notes: tuple[str, ...] = ()
+    """What was not grown or was changed, one line each."""
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all areas."""
+        return len(self.threshold)
+
+    @property
+    def synapses(self) -> int:
+        """Synapses of all mappings."""
+        return len(self.source)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the content."""
+        return npzfile.content_hash(*_encode(self))
+
+    def __post_init__(self) -> None:
+        _check(self, "connectome")
+
+
+_NEURON_ARRAYS = {
+    "threshold": "<f4",
+    "limit": "<f4",
+    "leak": "<f8",
+    "refractory": "<u2",
+    "fire_limit": "<u2",
+    "snooze": "<u2",
+    "excitability": "<f4",
+}
+_SYNAPSE_ARRAYS = {"source": "<u4", "target": "<u4", "weight": "<f4"}
+_META = ("candidates_only", "precision", "timestep_s", "seed", "genome_hash")
+
+
+def area_meta(area: Area) -> dict[str, Any]:
+    """An area as JSON values."""
+    return {field.name: getattr(area, field.name) for field in dataclass_fields(area)}
+
+
+def area_from_meta(meta: Any, where: str) -> Area:
+    """The area that `area_meta` described. Raises: EspikeError naming the field."""
+    try:
+        x, y, z = (int(n) for n in meta["dimensions"])
+        return Area(
+            id=str(meta["id"]),
+            name=str(meta["name"]),
+            group=str(meta["group"]),
+            dimensions=(x, y, z),
+            neurons_per_voxel=int(meta["neurons_per_voxel"]),
+            first=int(meta["first"]),
+            accumulate=bool(meta["accumulate"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EspikeError(f"an area's description is damaged ({error})", where=where) from None
+
+
+def check_areas(areas: tuple[Area, ...], neurons: int, where: str) -> None:
+    """Areas cover neurons 0..neurons-1 in order, each with at least one. Raises: EspikeError naming the area."""
+    first = 0
+    for area in areas:
+        if area.first != first or area.count < 1:
+            raise EspikeError(f"area {area.id} holds neurons {area.first}+{area.count}, expected {first}+", where=where)
+        first += area.count
+    if first != neurons:
+        raise EspikeError(f"areas hold {first} neurons, arrays {neurons}", where=where)
+
+
+def check_synapses(
+    areas: tuple[Area, ...], ends: list[tuple[int, int]], start: I64, source: U32, target: U32, where: str
+) -> None:
+    """Synapses lie in their areas, sorted by (group, source, target); `ends` are (source, target) area indices.
+
+    Raises: EspikeError naming the group.
+    """
+    if len(start) != len(ends) + 1 or start[0] != 0 or start[-1] != len(source) or np.any(np.diff(start) < 0):
+        raise EspikeError("synapse group starts do not fit the synapses", where=where)
+    for group, (from_area, to_area) in enumerate(ends):
+        if not (0 <= from_area < len(areas) and 0 <= to_area < len(areas)):
+            raise EspikeError(f"synapse group {group} names an area that does not exist", where=where)
+        part = slice(int(start[group]), int(start[group + 1]))
+        s, t = source[part].astype(np.int64), target[part].astype(np.int64)
+        for ids, area in ((s, areas[from_area]), (t, areas[to_area])):
+            if ids.size and (ids.min() < area.first or ids.max() >= area.first + area.count):
+                raise EspikeError(f"synapse group {group} leaves area {area.id}", where=where)
+        key = s * (np.int64(1) << 32) + t
+        if np.any(np.diff(key) < 0):
+            raise EspikeError(f"synapse group {group} is not sorted by source and target", where=where)
+
+
+def _check(c: Connectome, where: str) -> None:
+    check_areas(c.areas, c.neurons, where)
+    for name, dtype in _NEURON_ARRAYS.items():
+        npzfile.take({name: getattr(c, name)}, name, dtype, c.neurons, where)
+    for name, dtype in _SYNAPSE_ARRAYS.items():
+        npzfile.take({name: getattr(c, name)}, name, dtype, c.synapses, where)
+    check_synapses(c.areas, [(m.source, m.target) for m in c.mappings], c.mapping_start, c.source, c.target, where)
+    for name in ("threshold", "leak", "excitability", "weight", "power_amount"):
+        if not np.all(np.isfinite(getattr(c, name))):
+            raise EspikeError(f"array {name} holds a value that is not finite", where=where)
+    if np.any(np.isnan(c.limit)):
+        raise EspikeError("array limit holds NaN", where=where)
+    if c.neurons and (c.leak.min() < 0 or c.leak.max() > 1):
+        raise EspikeError("array leak leaves 0..1", where=where)
+    if len(c.power_neuron) != len(c.power_amount) or np.any(np.diff(c.power_neuron.astype(np.int64)) <= 0):
+        raise EspikeError("power neurons are not ascending, or lack an amount", where=where)
+    if len(c.power_neuron) and c.power_neuron[-1] >= c.neurons:
+        raise EspikeError(f"power neuron {c.power_neuron[-1]} does not exist", where=where)
+    if c.precision not in PRECISIONS:
+        raise EspikeError(f"precision {c.precision!r} is unknown", where=where, do="use " + ", ".join(PRECISIONS))
+
+
+def _encode(c: Connectome) -> tuple[dict[str, Any], npzfile.Arrays]:
+    meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "notes": list(c.notes)}
+    meta["areas"] = [area_meta(area) for area in c.areas]
+    meta["mappings"] = [vars(mapping) for mapping in c.mappings]
+    meta |= {name: getattr(c, name) for name in _META}
+    names = [*_NEURON_ARRAYS, *_SYNAPSE_ARRAYS, "mapping_start", "power_neuron", "power_amount"]
+    return meta, {name: getattr(c, name) for name in names}
+
+
+def save(c: Connectome, path: Path) -> None:
+    """Write a connectome file, whole or not at all. Raises: EspikeError where it cannot."""
+    npzfile.save(path, *_encode(c))
+
+
+def load(path: Path) -> Connectome:
+    """Read a connectome file. Raises: EspikeError saying what is wrong with it."""
+    meta, arrays = npzfile.load(path, FORMAT, VERSION)
+    where = str(path)
+    try:
+        mappings = tuple(
+            Mapping(int(m["source"]), int(m["target"]), str(m["rule"]), bool(m["plastic"])) for m in meta["mappings"]
+        )
+        areas = tuple(area_from_meta(a, where) for a in meta["areas"])
+        values = {name: meta[name] for name in _META}
+        notes = tuple(str(note) for note in meta["notes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EspikeError(f"meta is damaged ({error})", where=where) from None
+    neurons = sum(area.count for area in areas)
+    taken = {name: npzfile.take(arrays, name, dtype, neurons, where) for name, dtype in _NEURON_ARRAYS.items()}
+    taken |= {name: npzfile.take(arrays, name, dtype, None, where) for name, dtype in _SYNAPSE_ARRAYS.items()}
+    taken["mapping_start"] = npzfile.take(arrays, "mapping_start", "<i8", len(mappings) + 1, where)
+    taken["power_neuron"] = npzfile.take(arrays, "power_neuron", "<u4", None, where)
+    taken["power_amount"] = npzfile.take(arrays, "power_amount", "<f4", None, where)
+    return Connectome(areas=areas, mappings=mappings, notes=notes, **taken, **values)

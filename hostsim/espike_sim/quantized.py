@@ -1,0 +1,238 @@
+"""connectome -> quantized connectome: every number that the engines will use, explicit.
+
+The reference runs on this; the packer encodes it into an image. `docs/numbers.md` defines the arithmetic.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import npzfile
+from .connectome import Area, area_from_meta, area_meta, check_areas, check_synapses
+from .errors import EspikeError
+
+FORMAT, VERSION = "quantized-connectome", 1
+ALWAYS = 0xFFFFFFFF
+"""fire_draw of a neuron that fires whenever its threshold is met, without a draw."""
+NO_LIMIT = 32767
+"""int8: limit of a neuron without an upper end of the firing window (fp32: +inf)."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The synapses from one area to another that share a shift; `source` and `target` are area indices."""
+
+    source: int
+    target: int
+    rule: str
+    shift: int = 0
+    """int8: every weight counts as weight << shift, 0..7; fp32: 0."""
+
+
+@dataclass(frozen=True)
+class NumberTypes:
+    """The dtypes of one precision."""
+
+    potential: str
+    retained: str
+    weight: str
+    input: str
+    """Stimulus and power."""
+
+
+NUMBER_TYPES = {
+    "int8": NumberTypes(potential="<i2", retained="<u2", weight="<i2", input="<i4"),
+    "fp32": NumberTypes(potential="<f4", retained="<f4", weight="<f4", input="<f4"),
+}
+
+
+@dataclass(frozen=True)
+class QuantizedConnectome:
+    """Every number of a network at one precision.
+
+    int8: weights, stimulus and power in codes; threshold, limit and potential in 2^-guard_bits of a code of their
+    area; retained in Q0.15 (0..32768). fp32: all in potential units, retained a factor.
+    Synapses are sorted by (projection, source, target), stable; a row is the synapses of one (projection, source).
+    int8 weights lie in -127..127, or in int16 where all weights of the row are equal.
+    """
+
+    precision: str
+    candidates_only: bool
+    areas: tuple[Area, ...]
+    projections: tuple[Projection, ...]
+    guard_bits: NDArray[np.uint8]  # (areas,) 0..4; fp32: 0
+    scale: NDArray[np.float64]  # (areas,) potential units per weight code; fp32: 1
+    stimulus_limit: NDArray[Any]  # (areas,) int32 codes or float32: largest |stimulus entry| accepted
+    threshold: NDArray[Any]  # (neurons,) int16 or float32
+    limit: NDArray[Any]  # (neurons,) int16 or float32; NO_LIMIT or +inf = none
+    retained: NDArray[Any]  # (neurons,) uint16 or float32
+    refractory: NDArray[np.uint16]  # (neurons,) bursts
+    fire_limit: NDArray[np.uint16]  # (neurons,) 0 = off
+    snooze: NDArray[np.uint16]  # (neurons,) bursts
+    fire_draw: NDArray[np.uint32]  # (neurons,) fires when its draw < this; ALWAYS = no draw
+    projection_start: NDArray[np.int64]  # (projections + 1,)
+    source: NDArray[np.uint32]  # (synapses,)
+    target: NDArray[np.uint32]  # (synapses,)
+    weight: NDArray[Any]  # (synapses,) int16 or float32
+    power_neuron: NDArray[np.uint32]  # (powered,) ascending
+    power_value: NDArray[Any]  # (powered,) int32 codes or float32
+    timestep_s: float = 0.0
+    genome_hash: str = ""
+    connectome_hash: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
+    """The quantization report (JSON values); not part of the hash."""
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all areas."""
+        return len(self.threshold)
+
+    @property
+    def synapses(self) -> int:
+        """Synapses of all projections."""
+        return len(self.source)
+
+    @property
+    def types(self) -> NumberTypes:
+        """The dtypes of this precision."""
+        return NUMBER_TYPES[self.precision]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of all that an engine uses; an image carries it."""
+        meta, arrays = _encode(self)
+        return npzfile.content_hash({k: v for k, v in meta.items() if k != "report"}, arrays)
+
+    @cached_property
+    def area_of_neuron(self) -> NDArray[np.int32]:
+        """int32 (neurons,): area index of each neuron."""
+        return np.repeat(np.arange(len(self.areas), dtype=np.int32), [area.count for area in self.areas])
+
+    def __post_init__(self) -> None:
+        _check(self, "quantized connectome")
+
+
+def _layout(precision: str) -> dict[str, tuple[str, str]]:
+    t = NUMBER_TYPES[precision]
+    per_neuron = {"threshold": t.potential, "limit": t.potential, "retained": t.retained}
+    per_neuron |= {"refractory": "<u2", "fire_limit": "<u2", "snooze": "<u2", "fire_draw": "<u4"}
+    layout = {name: (dtype, "neurons") for name, dtype in per_neuron.items()}
+    layout |= {"guard_bits": ("|u1", "areas"), "scale": ("<f8", "areas"), "stimulus_limit": (t.input, "areas")}
+    layout |= {"source": ("<u4", "synapses"), "target": ("<u4", "synapses"), "weight": (t.weight, "synapses")}
+    layout |= {"power_neuron": ("<u4", "powered"), "power_value": (t.input, "powered")}
+    return layout | {"projection_start": ("<i8", "starts")}
+
+
+def _check(q: QuantizedConnectome, where: str) -> None:
+    if q.precision not in NUMBER_TYPES:
+        raise EspikeError(
+            f"precision {q.precision!r} is not run", where=where, do="use --precision " + " or ".join(NUMBER_TYPES)
+        )
+    check_areas(q.areas, q.neurons, where)
+    counts = {"neurons": q.neurons, "areas": len(q.areas), "synapses": q.synapses}
+    counts |= {"powered": len(q.power_neuron), "starts": len(q.projections) + 1}
+    for name, (dtype, shape) in _layout(q.precision).items():
+        npzfile.take({name: getattr(q, name)}, name, dtype, counts[shape], where)
+    ends = [(p.source, p.target) for p in q.projections]
+    check_synapses(q.areas, ends, q.projection_start, q.source, q.target, where)
+    if any(not 0 <= p.shift <= (7 if q.precision == "int8" else 0) for p in q.projections):
+        raise EspikeError("a projection's shift leaves 0..7", where=where)
+    if len(q.guard_bits) and q.guard_bits.max() > 4:
+        raise EspikeError("guard bits leave 0..4", where=where)
+    if np.any(np.diff(q.power_neuron.astype(np.int64)) <= 0) or np.any(q.power_neuron >= q.neurons):
+        raise EspikeError("power neurons are not ascending or do not exist", where=where)
+    if q.precision == "int8":
+        _check_int8(q, where)
+    else:
+        for name in ("threshold", "retained", "weight", "power_value", "stimulus_limit"):
+            if not np.all(np.isfinite(getattr(q, name))):
+                raise EspikeError(f"array {name} holds a value that is not finite", where=where)
+        if np.any(np.isnan(q.limit)):
+            raise EspikeError("array limit holds NaN", where=where)
+
+
+def _check_int8(q: QuantizedConnectome, where: str) -> None:
+    if q.neurons and q.retained.max() > 32768:
+        raise EspikeError("array retained leaves 0..32768", where=where)
+    wide = np.flatnonzero(np.abs(q.weight.astype(np.int32)) > 127)
+    if wide.size:
+        projection = np.searchsorted(q.projection_start, wide, side="right") - 1
+        row = projection.astype(np.int64) << 32 | q.source[wide]
+        all_rows = (
+            np.repeat(np.arange(len(q.projections), dtype=np.int64), np.diff(q.projection_start)) << 32
+        ) | q.source
+        starts = np.searchsorted(all_rows, row, side="left")
+        ends = np.searchsorted(all_rows, row, side="right")
+        changes = np.concatenate(([0], np.cumsum(np.diff(q.weight.astype(np.int32)) != 0)))
+        bad = np.flatnonzero(changes[starts] != changes[ends - 1])
+        if bad.size:
+            raise EspikeError(f"synapse {wide[bad[0]]} has a weight beyond int8 in a row of mixed weights", where=where)
+    bound = accumulator_bound(q)
+    wide_sum = (bound << q.guard_bits[q.area_of_neuron].astype(np.int64)) >= 1 << 30
+    if np.any(wide_sum):
+        neuron = int(np.flatnonzero(wide_sum)[0])
+        raise EspikeError(f"input of neuron {neuron} can pass 2^30", where=where, do="use fewer guard bits or shifts")
+
+
+def accumulator_bound(q: QuantizedConnectome) -> NDArray[np.int64]:
+    """int64 (neurons,), int8 only: the largest |acc| a burst can reach, in codes.
+
+    Sum of |weight << shift| over the fan-in, plus the area's stimulus limit, plus |power| (docs/numbers.md).
+    """
+    shift = np.repeat(np.array([p.shift for p in q.projections], np.int64), np.diff(q.projection_start))
+    size = np.abs(q.weight.astype(np.int64)) << shift
+    bound = np.bincount(q.target, weights=size.astype(np.float64), minlength=q.neurons).astype(np.int64)
+    bound += q.stimulus_limit.astype(np.int64)[q.area_of_neuron]
+    np.add.at(bound, q.power_neuron, np.abs(q.power_value.astype(np.int64)))
+    return bound
+
+
+def _encode(q: QuantizedConnectome) -> tuple[dict[str, Any], npzfile.Arrays]:
+    meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "report": q.report}
+    meta["areas"] = [area_meta(area) for area in q.areas]
+    meta["projections"] = [vars(projection) for projection in q.projections]
+    for name in ("precision", "candidates_only", "timestep_s", "genome_hash", "connectome_hash"):
+        meta[name] = getattr(q, name)
+    return meta, {name: getattr(q, name) for name in _layout(q.precision)}
+
+
+def save(q: QuantizedConnectome, path: Path) -> None:
+    """Write a quantized connectome file, whole or not at all. Raises: EspikeError where it cannot."""
+    npzfile.save(path, *_encode(q))
+
+
+def load(path: Path) -> QuantizedConnectome:
+    """Read a quantized connectome file. Raises: EspikeError saying what is wrong with it."""
+    meta, arrays = npzfile.load(path, FORMAT, VERSION)
+    where = str(path)
+    if meta.get("precision") not in NUMBER_TYPES:
+        raise EspikeError(f"precision {meta.get('precision')!r} is unknown", where=where)
+    try:
+        projections = tuple(
+            Projection(int(p["source"]), int(p["target"]), str(p["rule"]), int(p["shift"])) for p in meta["projections"]
+        )
+        areas = tuple(area_from_meta(a, where) for a in meta["areas"])
+        taken = {
+            name: npzfile.take(arrays, name, dtype, None, where)
+            for name, (dtype, _) in _layout(meta["precision"]).items()
+        }
+        return QuantizedConnectome(
+            precision=meta["precision"],
+            candidates_only=bool(meta["candidates_only"]),
+            areas=areas,
+            projections=projections,
+            timestep_s=float(meta["timestep_s"]),
+            genome_hash=str(meta["genome_hash"]),
+            connectome_hash=str(meta["connectome_hash"]),
+            report=json.loads(json.dumps(meta["report"])),
+            **taken,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EspikeError(f"meta is damaged ({error})", where=where) from None

@@ -1,0 +1,151 @@
+"""quantized connectome + stimulus -> fired ids and potentials: one neuron at a time, in plain Python.
+
+A third author of the arithmetic, slow and free of arrays: it writes the ledgers of the golden cases and faces
+the reference on random networks. `python tests/scalar_model.py CASE...` writes `3-ledger.txt` of golden cases.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from espike_sim.engine import CodedStimulus
+from espike_sim.quantized import QuantizedConnectome
+
+MASK = 0xFFFFFFFF
+F32_TOP = struct.unpack("<f", struct.pack("<f", 3e38))[0]
+
+
+@dataclass
+class Burst:
+    """What one burst left behind."""
+
+    fired: list[int]
+    potentials: list[int] | list[float]
+    events: int
+    saturations: int
+
+
+def f32(x: float) -> float:
+    """x rounded to binary32; one sum or product of two binary32 numbers in binary64 rounds as if done in binary32."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", x))[0])
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")
+
+
+def pcg(x: int) -> int:
+    state = (x * 747796405 + 2891336453) & MASK
+    word = (((state >> ((state >> 28) + 4)) ^ state) * 277803737) & MASK
+    return (word >> 22) ^ word
+
+
+def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterator[Burst]:
+    """Yield what each of the bursts 1..bursts left behind."""
+    whole = q.precision == "int8"
+    n = q.neurons
+    v: list[float] = [0] * n if whole else [0.0] * n
+    countdown, count = [0] * n, [0] * n
+    area = [int(a) for a in q.area_of_neuron]
+    rows: list[list[tuple[int, float]]] = [[] for _ in range(n)]
+    for p, projection in enumerate(q.projections):  # file order: a row's synapses follow projection by projection
+        for i in range(int(q.projection_start[p]), int(q.projection_start[p + 1])):
+            w = q.weight[i].item()
+            rows[int(q.source[i])].append((int(q.target[i]), w * 2**projection.shift if whole else w))
+    injected: dict[int, list[tuple[int, float]]] = {}
+    for t, neuron, value in zip(stimulus.burst, stimulus.neuron, stimulus.value, strict=True):
+        injected.setdefault(int(t), []).append((int(neuron), value.item()))
+    power = [(int(i), x.item()) for i, x in zip(q.power_neuron, q.power_value, strict=True)]
+    threshold, limit, retained = q.threshold.tolist(), q.limit.tolist(), q.retained.tolist()
+    period, fire_limit, snooze = q.refractory.tolist(), q.fire_limit.tolist(), q.snooze.tolist()
+    fire_draw = q.fire_draw.tolist()
+    fired: list[int] = []
+
+    for t in range(1, bursts + 1):
+        propagated = [synapse for i in fired for synapse in rows[i]]
+        acc: dict[int, float] = {}
+        for i, x in injected.get(t, []) + power + propagated:
+            acc[i] = acc.get(i, 0) + x if whole else f32(acc.get(i, 0.0) + x)
+        fired, saturations = [], 0
+
+        for i in sorted(acc) if q.candidates_only else range(n):
+            if not q.areas[area[i]].accumulate:
+                v[i] = 0
+            if countdown[i] > 0:
+                countdown[i] -= 1
+                if countdown[i] == 0 and fire_limit[i] and count[i] == fire_limit[i]:
+                    count[i] = 0
+                continue
+
+            if whole:
+                x = v[i] + acc.get(i, 0) * 2 ** int(q.guard_bits[area[i]])
+                top: float = 32767
+            else:
+                x, top = f32(v[i] + acc.get(i, 0.0)), F32_TOP
+            if abs(x) > top:
+                x, saturations = (top if x > 0 else -top), saturations + 1
+            v[i] = x
+
+            if threshold[i] <= x <= limit[i]:
+                if fire_limit[i] and count[i] == fire_limit[i]:
+                    count[i] = 0
+                    continue
+                drawn = pcg((i * 2654435761 + t * 1597334677) & MASK)
+                if fire_draw[i] == MASK or drawn < fire_draw[i]:
+                    fired.append(i)
+                    v[i] = 0
+                    countdown[i] = period[i]
+                    if fire_limit[i]:
+                        count[i] += 1
+                        if count[i] == fire_limit[i]:
+                            countdown[i] += snooze[i]
+                    continue
+
+            count[i] = 0
+            if not whole:
+                v[i] = f32(x * retained[i])
+            elif retained[i] != 32768:
+                y = (int(x) * retained[i] + 16384) // 32768
+                if y == x and x != 0:
+                    y += -1 if x > 0 else 1
+                v[i] = y
+        yield Burst(list(fired), list(v), len(propagated), saturations)
+
+
+def bits(v: float) -> int:
+    """A potential as the state hash takes it."""
+    if isinstance(v, int):
+        return v & MASK
+    return int(struct.unpack("<I", struct.pack("<f", v + 0.0))[0])
+
+
+def hashes(bursts: list[tuple[list[int], list[float]]]) -> tuple[list[list[int]], list[list[int]]]:
+    """State hashes and hashes with potentials after each burst, from fired ids and potentials."""
+    plain, deep = [0, 1], [0, 1]
+    plain_chain, deep_chain = [], []
+    for t, (fired, potentials) in enumerate(bursts, 1):
+        for k in (0, 1):
+            s = sum(pcg(2 * i + k) for i in fired)
+            p = sum(pcg(pcg(2 * i + k) ^ bits(v)) for i, v in enumerate(potentials))
+            plain[k] = pcg((plain[k] + t * 0x9E3779B1 + s) & MASK)
+            deep[k] = pcg((deep[k] + t * 0x9E3779B1 + s + p) & MASK)
+        plain_chain.append(list(plain))
+        deep_chain.append(list(deep))
+    return plain_chain, deep_chain
+
+
+def main(folders: list[str]) -> None:
+    """Write `3-ledger.txt` of golden cases."""
+    import golden_cases
+
+    for folder in folders:
+        q, stimulus, bursts = golden_cases.load_inputs(Path(folder))
+        text = golden_cases.ledger_text(q, list(run(q, stimulus, bursts)), stimulus.clamped)
+        (Path(folder) / "3-ledger.txt").write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,174 @@
+"""quantized connectome -> image bytes. `docs/image.md` specifies the format; the C core checks and runs it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espike_sim.connectome import Area, area_from_meta, area_meta
+from espike_sim.errors import EspikeError
+from espike_sim.quantized import QuantizedConnectome, accumulator_bound
+
+from . import rows
+
+VERSION = 1
+HEADER_BYTES = 136
+BLOCK_BYTES = 4096
+PRECISION_CODES = {"int8": 1, "fp16": 2, "fp32": 3}
+PARAMETERS = ("threshold", "limit", "retained", "refractory", "fire_limit", "snooze", "fire_draw")
+
+_ACCUMULATE, _WIDE_INPUT = 1, 2
+U32 = NDArray[np.uint32]
+
+
+@dataclass
+class _Body:
+    """Bytes behind the header, appended in aligned pieces; `sizes` counts them by what they are."""
+
+    data: bytearray = field(default_factory=bytearray)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: str, piece: bytes) -> int:
+        """Append, padded to 4 bytes -> offset in the image."""
+        offset = HEADER_BYTES + len(self.data)
+        padded = piece + bytes(-len(piece) % 4)
+        self.data += padded
+        self.sizes[kind] = self.sizes.get(kind, 0) + len(padded)
+        return offset
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An image and what its bytes are for: header, records, parameters, index, rows, power, meta, checks."""
+
+    data: bytes
+    sizes: dict[str, int]
+
+
+def input_is_wide(q: QuantizedConnectome) -> NDArray[np.bool_]:
+    """bool (areas,): int8 areas whose accumulator needs 32 bits (docs/image.md, area flags)."""
+    if q.precision != "int8" or not q.areas:
+        return np.zeros(len(q.areas), np.bool_)
+    bound = accumulator_bound(q)
+    most = np.maximum.reduceat(bound, [area.first for area in q.areas])
+    return np.asarray(2 * most + 1 > 32767 if q.candidates_only else most > 32767)
+
+
+def _counter_bytes(most: int) -> int:
+    return 0 if most == 0 else 1 if most < 256 else 2
+
+
+def _word(value: np.generic) -> int:
+    """A parameter as the 32 bits of its record word: integers sign-extended, floats as their bits."""
+    if value.dtype == np.float32:
+        return int(np.asarray(value).view(np.uint32))
+    return int(value) & 0xFFFFFFFF
+
+
+def _area_record(q: QuantizedConnectome, index: int, wide: bool, projections: tuple[int, int], body: _Body) -> list[int]:
+    area = q.areas[index]
+    part = slice(area.first, area.first + area.count)
+    snoozes = np.where(q.fire_limit[part] > 0, q.snooze[part].astype(np.int64), 0)
+    pause = int((q.refractory[part].astype(np.int64) + snoozes).max())
+    if pause > 0xFFFF:
+        raise EspikeError(f"refractory period plus snooze is {pause} bursts", where=f"area {area.id}", do="at most 65535")
+    flags = _ACCUMULATE * area.accumulate | _WIDE_INPUT * wide | int(q.guard_bits[index]) << 8
+    flags |= _counter_bytes(pause) << 12 | _counter_bytes(int(q.fire_limit[part].max())) << 14
+    columns, words = 0, []
+    for bit, name in enumerate(PARAMETERS):
+        values = getattr(q, name)[part]
+        if np.all(values == values[0]):
+            words.append(_word(values[0]))
+        else:
+            columns |= 1 << bit
+            words.append(body.add("parameters", values.astype(values.dtype.newbyteorder("<")).tobytes()))
+    return [area.count, flags, columns, *words, _word(q.stimulus_limit[index]), *projections, 0, 0, 0]
+
+
+def _projection_record(q: QuantizedConnectome, index: int, body: _Body) -> list[int]:
+    projection = q.projections[index]
+    source, target = q.areas[projection.source], q.areas[projection.target]
+    part = slice(int(q.projection_start[index]), int(q.projection_start[index + 1]))
+    encoded = rows.encode(
+        q.source[part].astype(np.int64) - source.first,
+        q.target[part].astype(np.int64) - target.first,
+        q.weight[part],
+        target.count,
+        q.precision,
+    )
+    codec = encoded.codec | projection.shift << 8 | encoded.block_log2 << 16 | encoded.escapes << 24
+    record = [projection.source | projection.target << 16, codec, encoded.source_first, len(encoded.offsets) - 1]
+    record.append(body.add("index", encoded.bases.tobytes()))
+    record.append(body.add("index", encoded.offsets.tobytes()))
+    record.append(body.add("rows", encoded.data))
+    return [*record, len(encoded.data), part.stop - part.start, 1, 0, 0]
+
+
+def _words(values: list[int]) -> bytes:
+    return np.array(values, dtype="<u4").tobytes()
+
+
+def pack(q: QuantizedConnectome) -> Packed:
+    """Encode a quantized connectome. The same input gives the same bytes on any machine.
+
+    Projections are stored by source area; among those of one area their order is kept, and with it the order of
+    every sum (docs/numbers.md). Raises: EspikeError where a field of the format cannot hold the network.
+    """
+    body = _Body()
+    order = sorted(range(len(q.projections)), key=lambda p: q.projections[p].source)
+    per_area = np.bincount([p.source for p in q.projections], minlength=len(q.areas)).tolist()
+    wide = input_is_wide(q)
+    area_records, projection_first = [], 0
+    for index in range(len(q.areas)):
+        projections = (projection_first, per_area[index])
+        area_records.append(_area_record(q, index, bool(wide[index]), projections, body))
+        projection_first += per_area[index]
+    projection_records = [_projection_record(q, p, body) for p in order]
+    areas = body.add("records", _words([word for record in area_records for word in record]))
+    projections_at = body.add("records", _words([word for record in projection_records for word in record]))
+    power_value = np.ascontiguousarray(q.power_value).view(np.uint32)
+    power = body.add("power", np.column_stack([q.power_neuron, power_value]).astype("<u4").tobytes())
+    meta = json.dumps(_meta(q), sort_keys=True, separators=(",", ":")).encode()
+    meta_at = body.add("meta", meta)
+    end = HEADER_BYTES + len(body.data)
+    blocks = [zlib.crc32(body.data[i : i + BLOCK_BYTES]) for i in range(0, len(body.data), BLOCK_BYTES)]
+    checks = _words(blocks)
+    counts = [q.neurons, q.synapses, len(q.areas), len(q.projections), len(q.power_neuron)]
+    timestep_us = round(q.timestep_s * 1e6)
+    if end + len(checks) >= 1 << 32 or timestep_us >= 1 << 32:
+        raise EspikeError("the image would pass 4 GiB, or its timestep 4294 s", do="make the network smaller")
+    tail = bytes([PRECISION_CODES[q.precision], q.candidates_only, 0, 0])
+    tail += _words([*counts, areas, projections_at, power, meta_at, len(meta), end, timestep_us, 0])
+    tail += bytes.fromhex(q.hash) + (bytes.fromhex(q.genome_hash) or bytes(32))
+    head = b"ESPK" + _words([VERSION, end + len(checks)])
+    crc = zlib.crc32(checks, zlib.crc32(tail, zlib.crc32(head)))
+    data = head + _words([crc]) + tail + bytes(body.data) + checks
+    return Packed(data, {"header": HEADER_BYTES, **body.sizes, "checks": len(checks)})
+
+
+def _meta(q: QuantizedConnectome) -> dict[str, Any]:
+    return {
+        "areas": [area_meta(area) for area in q.areas],
+        "scale": q.scale.tolist(),
+        "guard_bits": q.guard_bits.tolist(),
+        "stimulus_limit": q.stimulus_limit.tolist(),
+        "rules": [[p.source, p.target, p.rule] for p in q.projections],
+        "connectome_hash": q.connectome_hash,
+        "report": q.report,
+    }
+
+
+def read_areas(meta: bytes, where: str) -> tuple[Area, ...]:
+    """The areas of an image, by its meta. Raises: EspikeError where it is damaged."""
+    try:
+        areas = json.loads(meta)["areas"]
+        return tuple(area_from_meta(area, where) for area in areas)
+    except (ValueError, KeyError, TypeError):
+        raise EspikeError("the image's meta is not espike's", where=where, do="pack it again") from None
+
+
