@@ -51,6 +51,11 @@ def random_network(
     areas = _areas(rng, s)
     neurons = sum(area.count for area in areas)
     area_of = np.repeat(np.arange(len(areas)), [area.count for area in areas])
+    threshold: NDArray[Any]
+    limit: NDArray[Any]
+    weight: NDArray[Any]
+    power_value: NDArray[Any]
+    stimulus_limit: NDArray[Any]
     guard_bits = rng.integers(0, 5, len(areas)).astype(np.uint8)
     projections, groups = _projections(rng, s, areas, whole)
     source, target, code = (

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from random_networks import random_network, random_stimulus
 
 BURSTS = 60
+DEEP = -15000
+"""Keeps a neuron silent for good: the difference persists."""
 
 
 class Wrong(Reference):
@@ -80,7 +82,7 @@ def test_equal_engines_do_not_differ(setting: tuple[QuantizedConnectome, CodedSt
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_potential_and_spike_are_named(setting: tuple[QuantizedConnectome, CodedStimulus, int], chunk: int) -> None:
     q, _, neuron = setting
-    wrong = Wrong(q, 30, neuron, 90)
+    wrong = Wrong(q, 30, neuron, DEEP)
     found = find(setting, wrong, chunk_bursts=chunk)
     assert found is not None
     assert found.potential is not None
@@ -91,7 +93,7 @@ def test_potential_and_spike_are_named(setting: tuple[QuantizedConnectome, Coded
         neuron,
         1,
     )
-    assert found.potential.b - found.potential.a == 90
+    assert found.potential.b - found.potential.a == DEEP
     assert found.spike.burst > 30
     assert found.spike.neuron in {*found.spike.only_a.tolist(), *found.spike.only_b.tolist()}
     assert f"potential of neuron {neuron} after burst 30: reference" in str(found)
@@ -114,7 +116,7 @@ def test_without_hash_with_potentials_the_potential_is_traced_back(
     setting: tuple[QuantizedConnectome, CodedStimulus, int], burst: int
 ) -> None:
     q, _, neuron = setting
-    found = find(setting, Wrong(q, burst, neuron, 90, hashes=False))
+    found = find(setting, Wrong(q, burst, neuron, DEEP, hashes=False))
     assert found is not None
     assert found.potential is not None
     assert (found.burst, found.potential.burst, found.potential.neuron) == (burst, burst, neuron)
@@ -123,7 +125,7 @@ def test_without_hash_with_potentials_the_potential_is_traced_back(
 
 def test_without_potentials_the_spike_is_named(setting: tuple[QuantizedConnectome, CodedStimulus, int]) -> None:
     q, _, neuron = setting
-    wrong = Wrong(q, 30, neuron, 90, hashes=False, tells=False)
+    wrong = Wrong(q, 30, neuron, DEEP, hashes=False, tells=False)
     found = find(setting, wrong)
     assert found is not None
     assert found.potential is None

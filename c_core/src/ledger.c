@@ -19,11 +19,20 @@ void spk_ledger_init(spk_ledger_t *ledger, void *memory, uint32_t neuron_count, 
     ledger->words_per_frame = (neuron_count + 31) / 32;
     ledger->window_bursts = window_bursts;
     ledger->last_burst = burst;
-    ledger->first_burst = burst >= window_bursts ? burst - window_bursts + 1 : 1;
+    ledger->held_bursts = burst == 0 ? 0 : window_bursts;
 }
 
-static uint32_t *frame_of(const spk_ledger_t *ledger, uint32_t burst) {
-    return ledger->frames + (size_t)(burst % ledger->window_bursts) * ledger->words_per_frame;
+/* The frame `age` bursts before the newest; age < window_bursts. */
+static uint32_t *frame_at(const spk_ledger_t *ledger, uint32_t age) {
+    uint32_t place = ledger->newest >= age ? ledger->newest - age : ledger->newest + ledger->window_bursts - age;
+    return ledger->frames + (size_t)place * ledger->words_per_frame;
+}
+
+/* The oldest frame's place becomes the newest's. */
+static uint32_t *next_frame(spk_ledger_t *ledger) {
+    ledger->newest = ledger->newest + 1 == ledger->window_bursts ? 0 : ledger->newest + 1;
+    ledger->held_bursts += ledger->held_bursts < ledger->window_bursts;
+    return frame_at(ledger, 0);
 }
 
 /* Copy the area's bits out of the bitmap over all neurons. */
@@ -47,11 +56,11 @@ int spk_ledger_push(spk_ledger_t *ledger, uint32_t burst, const uint32_t *fired)
     if (burst <= ledger->last_burst) {
         return SPK_ERROR_HISTORY;
     }
-    uint32_t gap = burst - ledger->last_burst - 1;
-    for (uint32_t i = 0; i < gap && i < ledger->window_bursts; i++) {
-        memset(frame_of(ledger, burst - 1 - i), 0, ledger->words_per_frame * 4);
+    uint32_t empty = burst - ledger->last_burst - 1;
+    for (uint32_t i = 0; i < empty && i < ledger->window_bursts; i++) {
+        memset(next_frame(ledger), 0, ledger->words_per_frame * 4);
     }
-    copy_bits(ledger, frame_of(ledger, burst), fired);
+    copy_bits(ledger, next_frame(ledger), fired);
     ledger->last_burst = burst;
     return SPK_OK;
 }
@@ -64,13 +73,10 @@ int spk_ledger_frame(const spk_ledger_t *ledger, uint32_t end, uint32_t depth, u
     if (end > ledger->last_burst) {
         return SPK_ERROR_FUTURE;
     }
-    uint32_t oldest = ledger->first_burst;
-    if (ledger->last_burst >= ledger->window_bursts && ledger->last_burst - ledger->window_bursts + 1 > oldest) {
-        oldest = ledger->last_burst - ledger->window_bursts + 1;
-    }
-    if (end < depth || end - depth + 1 < oldest) {
+    uint32_t age = ledger->last_burst - end;
+    if (age >= ledger->held_bursts || depth > ledger->held_bursts - age) {
         return SPK_ERROR_HISTORY;
     }
-    *frame = frame_of(ledger, end - depth + 1 + index);
+    *frame = frame_at(ledger, age + depth - 1 - index);
     return SPK_OK;
 }

@@ -127,7 +127,10 @@ class _Pair:
         """Of `burst`, where it was reached by `after`."""
 
     def scan(self, bursts: int, chunk_bursts: int, progress: Progress | None) -> tuple[int | None, int | None, bool]:
-        """Run until spikes differ or all is run -> first differing burst by potentials, by spikes; potentials hashed?"""
+        """Run until spikes differ or all is run.
+
+        Returns the first differing burst by potentials and by spikes, and whether both engines hashed potentials.
+        """
         self.a.reset(track_potentials=True)
         self.b.reset(track_potentials=True)
         by_potential: int | None = None

@@ -148,6 +148,12 @@ def _check(q: QuantizedConnectome, where: str) -> None:
         raise EspikeError("guard bits leave 0..4", where=where)
     if np.any(np.diff(q.power_neuron.astype(np.int64)) <= 0) or np.any(q.power_neuron >= q.neurons):
         raise EspikeError("power neurons are not ascending or do not exist", where=where)
+    pause = q.refractory.astype(np.int64) + np.where(q.fire_limit > 0, q.snooze, 0)
+    if np.any(pause > 0xFFFF):
+        neuron = int(np.argmax(pause))
+        raise EspikeError(
+            f"refractory period plus snooze of neuron {neuron} is {pause[neuron]} bursts", where=where, do="65535 at most"
+        )
     if q.precision == "int8":
         _check_int8(q, where)
     else:

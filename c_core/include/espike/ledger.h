@@ -22,13 +22,14 @@ typedef struct spk_ledger {
     uint32_t words_per_frame;
     uint32_t window_bursts;
     uint32_t last_burst;      /* newest frame */
-    uint32_t first_burst;     /* oldest burst that may be asked for, before the window cuts it */
+    uint32_t newest;          /* its place in the ring */
+    uint32_t held_bursts;     /* frames that may be asked for, up to window_bursts */
 } spk_ledger_t;
 
 /* Bytes of memory for a window (4-byte aligned). */
 size_t spk_ledger_bytes(uint32_t neuron_count, uint32_t window_bursts);
 
-/* Begin to track at burst `burst` (0 = before the first): the window before it is filled with empty frames.
+/* Begin to track at burst `burst`: 0 = before the first, no history; else a whole window of empty frames.
  * memory: spk_ledger_bytes(neuron_count, window_bursts), owned by the caller; window_bursts >= 1. */
 void spk_ledger_init(spk_ledger_t *ledger, void *memory, uint32_t neuron_count, uint32_t window_bursts,
                      uint32_t burst);

@@ -140,34 +140,51 @@ def _thresholds(area: Area) -> NDArray[np.float32]:
     return np.repeat(voxels.ravel().astype(np.float32), area.neurons_per_voxel)
 
 
-def _morphology(genome: Genome, rule: Rule) -> Morphology | None:
-    """The rule's morphology; FEAGI's functions need no definition."""
-    found = genome.morphologies.get(rule.morphology)
-    return Morphology(rule.morphology, "function") if found is None and rule.morphology in FUNCTIONS else found
+@dataclass(frozen=True)
+class Planned:
+    """One rule before it grows: its number in the file, the area it meets, and why it is not grown, if so."""
+
+    number: int
+    rule: Rule
+    target: str
+    morphology: Morphology
+    reason: str
+
+    @property
+    def what(self) -> str:
+        """The rule in words, for a note."""
+        return f"mapping {self.rule.source} -> {self.rule.target}, rule {self.rule.morphology}:"
+
+
+def plan(genome: Genome, extended: bool = False) -> list[Planned]:
+    """Every rule of a genome in the order in which they grow: by source area as in the connectome."""
+    order = {area.id: i for i, area in enumerate(_order_areas(genome)[0])}
+    planned = []
+    for number, rule in sorted(enumerate(genome.rules), key=lambda pair: order[pair[1].source]):
+        found = genome.morphologies.get(rule.morphology)
+        if found is None and rule.morphology in FUNCTIONS:  # FEAGI's functions need no definition
+            found = Morphology(rule.morphology, "function")
+        target = genome.resolve(rule.target)
+        reason = f"there is no area {rule.target}" if target is None else why_not(found, rule.morphology, extended)
+        planned.append(Planned(number, rule, target or "", found or Morphology(rule.morphology, "undefined"), reason))
+    return planned
 
 
 def _grow_rules(
     genome: Genome, areas: list[Area], first: I64, growth: _Growth, notes: list[str], progress: Progress | None
 ) -> list[_Grown]:
     index = {area.id: i for i, area in enumerate(areas)}
-    rules = sorted(enumerate(genome.rules), key=lambda pair: index[pair[1].source])
+    rules = plan(genome, growth.extended)
     grown: list[_Grown] = []
     held = int(first[-1]) * BYTES_PER_NEURON
-    for done, (number, rule) in enumerate(rules):
+    for done, planned in enumerate(rules):
+        rule, what, number, target_id = planned.rule, planned.what, planned.number, planned.target
         if progress is not None:
             progress(done, len(rules), f"{rule.source} -> {rule.target} {rule.morphology}")
-        what = f"mapping {rule.source} -> {rule.target}, rule {rule.morphology}:"
-        target_id = genome.resolve(rule.target)
-        if target_id is None:
-            if growth.strict:
-                where = f"{genome.file}: {rule.path}"
-                raise EspikeError(f"there is no area {rule.target}", where=where, do="correct the mapping")
-            notes.append(f"{what} not grown, there is no area {rule.target}")
-            continue
-        morphology = _morphology(genome, rule)
-        reason = why_not(morphology, rule.morphology, growth.extended)
-        if morphology is None or reason:
-            notes.append(f"{what} not grown, {reason}")
+        if growth.strict and not target_id:
+            raise EspikeError(planned.reason, where=f"{genome.file}: {rule.path}", do="correct the mapping")
+        if planned.reason:
+            notes.append(f"{what} not grown, {planned.reason}")
             continue
         source, target = areas[index[rule.source]], areas[index[target_id]]
 
@@ -175,7 +192,7 @@ def _grow_rules(
             if held + count * BYTES_PER_SYNAPSE > growth.memory_bytes:
                 raise _too_large(f"{what} {count} synapses", genome.file or "genome")
 
-        voxels = grow(morphology, source, target, Draws(growth.seed, number), check_size)
+        voxels = grow(planned.morphology, source, target, Draws(growth.seed, number), check_size)
         s: U32 = voxels[0].astype(np.uint32) + np.uint32(first[index[rule.source]])
         t: U32 = voxels[1].astype(np.uint32) + np.uint32(first[index[target_id]])
         del voxels

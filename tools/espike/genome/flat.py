@@ -74,6 +74,21 @@ def _collect(blueprint: Node, notes: Notes) -> dict[str, dict[str, Node]]:
     return {area: genes for area, genes in found.items() if any(size in genes for size in SIZES)}
 
 
+def stray_keys(blueprint: Node) -> list[tuple[str, str]]:
+    """(JSON path, why) of each blueprint key that nothing reads."""
+    sized = {m["area"] for key in blueprint.value if (m := KEY.fullmatch(key)) is not None and m["gene"] in SIZES}
+    found = []
+    for key in blueprint.value:
+        match, path = KEY.fullmatch(key), blueprint.child(key).path
+        if match is None:
+            found.append((path, "the key belongs to no area"))
+        elif match["area"] not in sized:
+            found.append((path, f"the key belongs to no area: {clean(match['area'])} has no size"))
+        elif match["gene"] not in GENES + UNUSED_GENES:
+            found.append((path, f"the gene {clean(match['gene'])} is unknown"))
+    return found
+
+
 def _read_area(area_id: str, genes: dict[str, Node], notes: Notes) -> Area:
     what = f"area {area_id}:"
 
@@ -114,7 +129,7 @@ def _read_area(area_id: str, genes: dict[str, Node], notes: Notes) -> Area:
         memory=flag("memory") or subgroup.upper() in MEMORY_WORDS,
         relative_coordinate=_relative_coordinate(genes),
         coordinate_2d=_coordinate_2d(genes),
-        path=next(iter(genes.values())).path,
+        path=f"blueprint._____10c-{area_id}",
     )
 
 

@@ -18,6 +18,7 @@ RULE_ENTRIES = (
 )  # fmt: skip
 """What the entries of an array rule mean, in order."""
 COORDINATE_MAX = 2**31 - 1
+WILDCARDS = ("*", "?", "!")
 _KINDS = ("vectors", "patterns", "functions", "composite")
 
 
@@ -98,10 +99,25 @@ def _patterns(body: Node) -> tuple[PatternPair, ...]:
 
 
 def _pair(node: Node) -> PatternPair:
+    if _is_pair(node.value):  # the usual case, without a Node per coordinate
+        (a, b, c), (d, e, f) = node.value
+        return (a, b, c), (d, e, f)
     entries = node.list()
     if len(entries) != 2:
         node.fail(f"has {len(entries)} entries, expected 2", do="write [source, destination]")
     return _elements(entries[0]), _elements(entries[1])
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(isinstance(side, list) and len(side) == 3 and all(map(_is_element, side)) for side in value)
+
+
+def _is_element(value: object) -> bool:
+    if isinstance(value, str):
+        return value in WILDCARDS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COORDINATE_MAX
 
 
 def _elements(node: Node) -> tuple[Element, Element, Element]:
@@ -114,7 +130,7 @@ def _elements(node: Node) -> tuple[Element, Element, Element]:
 
 def _element(node: Node) -> Element:
     if isinstance(node.value, str):
-        if node.value not in ("*", "?", "!"):
+        if node.value not in WILDCARDS:
             node.fail(f"{short(node.value)} is no pattern element", do='write a coordinate, "*", "?" or "!"')
         return node.value
     return node.whole(0, COORDINATE_MAX)

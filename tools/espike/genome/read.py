@@ -10,7 +10,7 @@ from typing import Any
 
 from .flat import is_flat, read_flat
 from .model import NEURONS_MAX, Genome, Note
-from .node import Node, clean, load_bytes, parse_json, short
+from .node import Node, clean, load_bytes, parse_json
 from .specification import read_specification
 
 _DO = "give a flat genome of version 2.x or one with blueprint.cortical_areas"
@@ -43,11 +43,14 @@ def from_json(value: Mapping[str, Any], file: str = "genome", file_hash: str = "
     if "cortical_areas" in blueprint:
         genome = read_specification(root, file_hash)
     elif version.split(".")[0] not in ("", "2"):
-        root.fail(f"is a genome of version {short(version)}, which is not read", do=_DO)
+        root.fail(f"is a genome of version {clean(version)[:40]}, which is not read", do=_DO)
     elif is_flat(blueprint.value):
         genome = read_flat(root, file_hash)
     elif blueprint.value and all(isinstance(v, dict) for v in blueprint.value.values()):
-        root.fail(f"is a hierarchical genome{' of version ' + version if version else ''}, which is not read", do=_DO)
+        root.fail(
+            f"is a hierarchical genome{' of version ' + clean(version)[:40] if version else ''}, which is not read",
+            do=_DO,
+        )
     else:
         root.fail("is JSON, but no genome: its blueprint holds no area", do=_DO)
     _check_sizes(genome, root)

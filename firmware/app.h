@@ -1,0 +1,111 @@
+/* link frames -> bursts -> link frames: the one application of every board. docs/link.md specifies the messages. */
+#ifndef ESPIKE_APP_H
+#define ESPIKE_APP_H
+
+#include "espike/engine.h"
+#include "espike/link.h"
+#include "port.h"
+
+#define APP_PROTOCOL_VERSION 1
+#define APP_PAYLOAD_BYTES 1024
+
+enum { /* requests; a reply has bit 7 set */
+    MESSAGE_HELLO = 1,
+    MESSAGE_BEGIN,
+    MESSAGE_WRITE,
+    MESSAGE_COMMIT,
+    MESSAGE_RESET,
+    MESSAGE_RUN,
+    MESSAGE_INJECT,
+    MESSAGE_STATE,
+    MESSAGE_POTENTIALS,
+    MESSAGE_STOP,
+    MESSAGE_REBOOT,
+    MESSAGE_DATA = 64, /* board to host: a piece of a run's record stream */
+    MESSAGE_DONE,      /* board to host: a run has ended */
+    MESSAGE_ERROR = 127
+};
+#define MESSAGE_REPLY 128
+
+enum { /* why a request was refused; negative codes are the core's */
+    APP_ERROR_UNKNOWN = 1,  /* no such request */
+    APP_ERROR_LENGTH,       /* its payload has the wrong length */
+    APP_ERROR_BUSY,         /* a run is on */
+    APP_ERROR_EMPTY,        /* no image */
+    APP_ERROR_ORDER,        /* a write that does not continue the last one; detail: expected offset */
+    APP_ERROR_FLASH,        /* the flash did not take it; detail: offset */
+    APP_ERROR_SIZE,         /* more than the slot holds; detail: slot bytes */
+    APP_ERROR_VALUE         /* a field out of range */
+};
+
+enum { /* flags of a run */
+    RUN_FIRED = 1,       /* records carry fired ids */
+    RUN_HASHES = 2,      /* records carry both state hashes */
+    RUN_REALTIME = 4,    /* one burst per period */
+    RUN_LOSSY = 8        /* drop whole records rather than wait for the wire */
+};
+
+/* All of the application's memory; static in app.c. */
+typedef struct {
+    const spk_port_t *port;
+    spk_image_t image;
+    spk_engine_t engine;
+    uint8_t has_image;
+    uint8_t running;
+    uint8_t run_flags;
+    uint8_t run_sequence;     /* of the request that began the run */
+    uint8_t data_sequence;
+    uint8_t stimulus_done;    /* no entry waits */
+    uint32_t run_left;        /* bursts still to run; UINT32_MAX: until stopped */
+    uint32_t run_period_us;
+    uint64_t run_due_us;
+    uint32_t record_burst;    /* burst of the last record sent */
+    uint32_t overruns;
+    uint32_t link_errors;
+    uint32_t dropped;
+    uint64_t cycles_total;
+    uint64_t cycles_most;
+    uint32_t install_next;    /* offset that the next write must have; 0: no transfer is on */
+    uint32_t install_bytes;
+    int32_t image_error;      /* why has_image is 0 */
+    uint32_t image_error_offset;
+    spk_link_receiver_t receiver;
+    uint32_t stimulus_length; /* bytes of `stimulus` */
+    uint32_t stimulus_at;
+    uint32_t stimulus_burst;  /* burst of the entry at stimulus_at */
+    uint32_t stimulus_neuron;
+    uint32_t stimulus_value;
+    uint32_t stream_length;   /* payload bytes waiting in `stream` */
+    uint8_t received[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
+    uint8_t reply[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
+    uint8_t stream[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
+    uint8_t stimulus[APP_PAYLOAD_BYTES];
+} app_t;
+
+/* Start from the image in flash, if it holds one. */
+void app_init(void);
+
+/* Handle what has arrived, run at most one burst. Returns microseconds that nothing is due, 0 = call again now. */
+uint32_t app_poll(void);
+
+/* install.c: the image slot. */
+void app_open_image(app_t *app);
+int app_begin(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+int app_write(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+int app_commit(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+int app_start_engine(app_t *app, int track_potentials);
+
+/* run.c: bursts, stimulus in, records out. */
+int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+uint32_t app_run_burst(app_t *app);
+void app_end_run(app_t *app);
+uint32_t app_put_state(const app_t *app, uint8_t *out);
+
+/* Send `length` bytes of payload in buffer + SPK_LINK_HEAD_BYTES as one message. */
+void app_send(uint8_t *buffer, uint8_t type, uint8_t sequence, uint32_t length);
+uint32_t app_get32(const uint8_t *bytes);
+uint32_t app_put32(uint8_t *bytes, uint32_t at, uint32_t value);
+uint32_t app_put64(uint8_t *bytes, uint32_t at, uint64_t value);
+
+#endif

@@ -1,0 +1,236 @@
+/* stimulus entries + bursts -> record stream */
+#include "app.h"
+
+#include <string.h>
+
+/* A varint of at most 32 bits. Returns 0 where the bytes end inside it. */
+static int get_varint(const uint8_t *bytes, uint32_t length, uint32_t *at, uint32_t *value) {
+    *value = 0;
+    for (unsigned shift = 0; *at < length && shift < 35; shift += 7) {
+        uint32_t byte = bytes[(*at)++];
+        *value |= (byte & 127u) << shift;
+        if (!(byte & 128u)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The next stimulus entry: bursts after the last entry's, neurons after the last entry's in the same burst (else
+ * from 0), value (int8: zigzag varint; fp32: 4 bytes). Returns 1, 0 at the end, or -1 where the bytes are no entry. */
+static int next_entry(app_t *app) {
+    uint32_t skip = 0;
+    uint32_t neuron = 0;
+    if (app->stimulus_at == app->stimulus_length) {
+        return 0;
+    }
+    if (!get_varint(app->stimulus, app->stimulus_length, &app->stimulus_at, &skip) ||
+        !get_varint(app->stimulus, app->stimulus_length, &app->stimulus_at, &neuron)) {
+        return -1;
+    }
+    app->stimulus_burst += skip;
+    app->stimulus_neuron = skip == 0 ? app->stimulus_neuron + neuron : neuron;
+    if (app->image.precision == SPK_PRECISION_FP32) {
+        if (app->stimulus_length - app->stimulus_at < 4) {
+            return -1;
+        }
+        app->stimulus_value = app_get32(app->stimulus + app->stimulus_at);
+        app->stimulus_at += 4;
+        return 1;
+    }
+    uint32_t value = 0;
+    if (!get_varint(app->stimulus, app->stimulus_length, &app->stimulus_at, &value)) {
+        return -1;
+    }
+    app->stimulus_value = value >> 1 ^ (0u - (value & 1u));
+    return 1;
+}
+
+static void rewind_stimulus(app_t *app) {
+    app->stimulus_at = 0;
+    app->stimulus_burst = app->engine.burst + 1;
+    app->stimulus_neuron = 0;
+}
+
+/* Take entries into the buffer and check every one before anything is added: ascending, in range, within limits.
+ * `detail` names the first entry at fault. */
+static int take_stimulus(app_t *app, const uint8_t *bytes, uint32_t length, uint32_t first_free, uint32_t *detail) {
+    memcpy(app->stimulus, bytes, length);
+    app->stimulus_length = length;
+    rewind_stimulus(app);
+    uint32_t burst = app->stimulus_burst;
+    uint32_t free = first_free;
+    int more = 0;
+    for (*detail = 0; (more = next_entry(app)) == 1; (*detail)++) {
+        free = app->stimulus_burst == burst ? free : 0;
+        burst = app->stimulus_burst;
+        int error = app->stimulus_neuron < free
+                        ? SPK_ERROR_NEURON
+                        : spk_engine_inject_check(&app->engine, app->stimulus_neuron, app->stimulus_value);
+        if (error != SPK_OK) {
+            return error;
+        }
+        free = app->stimulus_neuron + 1;
+    }
+    rewind_stimulus(app);
+    return more == 0 ? 0 : APP_ERROR_VALUE;
+}
+
+/* INJECT: entries, all for the next burst. */
+int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail) {
+    int error = take_stimulus(app, payload, length, app->engine.next_injected, detail);
+    while (error == 0 && next_entry(app) == 1) {
+        if (app->stimulus_burst != app->engine.burst + 1) {
+            error = APP_ERROR_VALUE;
+        } else {
+            error = spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
+        }
+    }
+    app->stimulus_length = app->stimulus_at = 0;
+    return error;
+}
+
+/* RUN: bursts, flags, period in microseconds, entries. */
+int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail) {
+    if (length < 9) {
+        return APP_ERROR_LENGTH;
+    }
+    uint32_t bursts = app_get32(payload);
+    int error = take_stimulus(app, payload + 9, length - 9, app->engine.next_injected, detail);
+    if (error != 0) {
+        return error;
+    }
+    app->run_flags = payload[4];
+    app->run_period_us = app_get32(payload + 5);
+    app->run_sequence = app->received[1];
+    app->run_due_us = spk_port_micros();
+    app->run_left = bursts;
+    app->data_sequence = 0;
+    app->stream_length = 0;
+    app->record_burst = app->engine.burst;
+    app->running = 1;
+    app->stimulus_done = next_entry(app) != 1;
+    return 0;
+}
+
+static void flush_stream(app_t *app) {
+    if (app->stream_length != 0) {
+        app_send(app->stream, MESSAGE_DATA | MESSAGE_REPLY, app->data_sequence++, app->stream_length);
+        app->stream_length = 0;
+    }
+}
+
+static void put_byte(app_t *app, uint8_t byte) {
+    app->stream[SPK_LINK_HEAD_BYTES + app->stream_length++] = byte;
+    if (app->stream_length == APP_PAYLOAD_BYTES) {
+        flush_stream(app);
+    }
+}
+
+static void put_varint(app_t *app, uint32_t value) {
+    for (; value > 127; value >>= 7) {
+        put_byte(app, (uint8_t)(value | 128u));
+    }
+    put_byte(app, (uint8_t)value);
+}
+
+static void put_word(app_t *app, uint32_t value) {
+    for (int i = 0; i < 4; i++) {
+        put_byte(app, (uint8_t)(value >> (8 * i)));
+    }
+}
+
+/* One record: bursts since the last one, fired count, ids as gaps, both hashes, as the run's flags ask. */
+static void put_record(app_t *app) {
+    const spk_engine_t *engine = &app->engine;
+    put_varint(app, engine->burst - app->record_burst);
+    app->record_burst = engine->burst;
+    put_varint(app, engine->fired_count);
+    uint32_t last = 0;
+    uint32_t id = 0;
+    while (app->run_flags & RUN_FIRED && (id = spk_engine_next_fired(engine, id)) < app->image.neuron_count) {
+        put_varint(app, id - last);
+        last = id++;
+    }
+    for (int k = 0; app->run_flags & RUN_HASHES && k < 2; k++) {
+        put_word(app, engine->hash[k]);
+        put_word(app, engine->potential_hash[k]);
+    }
+}
+
+static void record(app_t *app) {
+    if (!(app->run_flags & (RUN_FIRED | RUN_HASHES))) {
+        return;
+    }
+    if (app->run_flags & RUN_LOSSY && !spk_port_writable()) {
+        app->dropped++;
+        return;
+    }
+    put_record(app);
+    if (app->run_flags & RUN_REALTIME) {
+        flush_stream(app);
+    }
+}
+
+static void run_one(app_t *app) {
+    while (!app->stimulus_done && app->stimulus_burst == app->engine.burst + 1) {
+        (void)spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
+        app->stimulus_done = next_entry(app) != 1;
+    }
+    uint64_t begin = spk_port_cycles();
+    spk_engine_burst(&app->engine);
+    uint64_t cycles = spk_port_cycles() - begin;
+    app->cycles_total += cycles;
+    app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
+    record(app);
+}
+
+/* One burst of the run, if it is due. Returns microseconds until the next is. */
+uint32_t app_run_burst(app_t *app) {
+    if (app->run_left == 0) {
+        app_end_run(app);
+        return 0;
+    }
+    uint64_t now = spk_port_micros();
+    if (app->run_flags & RUN_REALTIME) {
+        if (now < app->run_due_us) {
+            return (uint32_t)(app->run_due_us - now);
+        }
+        if (now - app->run_due_us > app->run_period_us) {
+            app->overruns++;
+            app->run_due_us = now;
+        }
+        app->run_due_us += app->run_period_us;
+    }
+    run_one(app);
+    app->run_left -= app->run_left != UINT32_MAX;
+    return 0;
+}
+
+uint32_t app_put_state(const app_t *app, uint8_t *out) {
+    const spk_engine_t *engine = &app->engine;
+    uint32_t at = app_put32(out, 0, engine->burst);
+    for (int k = 0; k < 2; k++) {
+        at = app_put32(out, at, engine->hash[k]);
+    }
+    for (int k = 0; k < 2; k++) {
+        at = app_put32(out, at, engine->potential_hash[k]);
+    }
+    at = app_put64(out, at, engine->counters.fired);
+    at = app_put64(out, at, engine->counters.events);
+    at = app_put64(out, at, engine->counters.saturations);
+    at = app_put64(out, at, app->cycles_total);
+    at = app_put64(out, at, app->cycles_most);
+    at = app_put32(out, at, app->overruns);
+    at = app_put32(out, at, app->link_errors);
+    at = app_put32(out, at, app->dropped);
+    out[at] = app->running;
+    return at + 1;
+}
+
+void app_end_run(app_t *app) {
+    flush_stream(app);
+    app->running = 0;
+    uint32_t length = app_put_state(app, app->stream + SPK_LINK_HEAD_BYTES);
+    app_send(app->stream, MESSAGE_DONE | MESSAGE_REPLY, app->run_sequence, length);
+}

@@ -1,0 +1,151 @@
+/* the emu-rv32 board: QEMU's riscv32 virt machine, a 16550 as its wire, parallel NOR bank 1 as its flash. */
+#include "app.h"
+
+#include <string.h>
+
+#define UART 0x10000000u
+#define UART_DATA 0u
+#define UART_INTERRUPTS 1u
+#define UART_FIFO 2u
+#define UART_LINE 3u
+#define UART_STATUS 5u
+#define STATUS_RECEIVED 1u
+#define STATUS_ROOM 32u
+
+#define FLASH 0x22000000u
+#define SECTOR_BYTES (256u * 1024u)
+#define TEST_DEVICE 0x00100000u
+#define TEST_RESET 0x7777u
+#define TIME_LOW 0x0200BFF8u
+#define TIME_HIGH 0x0200BFFCu
+#define TIME_HZ 10000000u
+#define TIME_COMPARE_LOW 0x02004000u
+#define TIME_COMPARE_HIGH 0x02004004u
+
+#define PLIC_PRIORITY_UART (0x0C000000u + 4u * 10u)
+#define PLIC_ENABLE 0x0C002000u
+#define PLIC_THRESHOLD 0x0C200000u
+#define PLIC_CLAIM 0x0C200004u
+
+__attribute__((section(".arena"))) static uint64_t arena[SPK_ARENA_BYTES / 8];
+
+static volatile uint8_t *uart(uint32_t offset) { return (volatile uint8_t *)(UART + offset); }
+
+static volatile uint32_t *word(uint32_t address) { return (volatile uint32_t *)address; }
+
+static const spk_port_t port = {
+    SPK_TEXT(SPK_BOARD_NAME), (const uint8_t *)FLASH, SPK_FLASH_BYTES, SECTOR_BYTES, arena, sizeof arena, TIME_HZ,
+};
+
+const spk_port_t *spk_port_init(void) {
+    *uart(UART_LINE) = 3; /* 8N1 */
+    *uart(UART_FIFO) = 7;
+    *uart(UART_INTERRUPTS) = 1;
+    *word(PLIC_PRIORITY_UART) = 1;
+    *word(PLIC_ENABLE) = 1u << 10;
+    *word(PLIC_THRESHOLD) = 0;
+    return &port;
+}
+
+int spk_port_read(void) {
+    return *uart(UART_STATUS) & STATUS_RECEIVED ? *uart(UART_DATA) : -1;
+}
+
+int spk_port_writable(void) { return (*uart(UART_STATUS) & STATUS_ROOM) != 0; }
+
+void spk_port_write(const uint8_t *bytes, size_t count) {
+    for (; count != 0; count--) {
+        while (!(*uart(UART_STATUS) & STATUS_ROOM)) {
+        }
+        *uart(UART_DATA) = *bytes++;
+    }
+}
+
+/* Two 16-bit chips side by side, Intel commands in both halves. Returns to reading. */
+static int flash_wait(volatile uint32_t *at) {
+    while ((*at & 0x00800080u) != 0x00800080u) {
+    }
+    uint32_t status = *at;
+    *at = 0x00500050u;
+    *at = 0x00FF00FFu;
+    return (status & 0x003A003Au) == 0 ? 0 : -1;
+}
+
+int spk_port_erase(uint32_t offset) {
+    volatile uint32_t *at = word(FLASH + offset);
+    *at = 0x00200020u;
+    *at = 0x00D000D0u;
+    return flash_wait(at);
+}
+
+int spk_port_program(uint32_t offset, const uint8_t *bytes, uint32_t count) {
+    volatile uint32_t *at = word(FLASH + offset);
+    for (uint32_t i = 0; i < count; i += 4) {
+        volatile uint32_t *to = at + i / 4;
+        *to = 0x00400040u;
+        *to = app_get32(bytes + i);
+        while ((*to & 0x00800080u) != 0x00800080u) {
+        }
+    }
+    int status = flash_wait(at);
+    return status == 0 && memcmp((const uint8_t *)FLASH + offset, bytes, count) == 0 ? 0 : -1;
+}
+
+static uint64_t ticks(void) {
+    uint32_t high = *word(TIME_HIGH);
+    for (;;) {
+        uint32_t low = *word(TIME_LOW);
+        uint32_t again = *word(TIME_HIGH);
+        if (again == high) {
+            return (uint64_t)high << 32 | low;
+        }
+        high = again;
+    }
+}
+
+uint64_t spk_port_micros(void) {
+    /* ticks / 10 by parts: no 64-bit division on this core's library */
+    uint64_t now = ticks();
+    uint32_t high = (uint32_t)(now >> 32);
+    uint32_t rest = high % 10u;
+    uint64_t micros = (uint64_t)(high / 10u) << 32;
+    uint32_t middle = rest << 16 | (uint32_t)now >> 16;
+    micros += (uint64_t)(middle / 10u) << 16;
+    uint32_t low = (middle % 10u) << 16 | ((uint32_t)now & 0xFFFFu);
+    return micros + low / 10u;
+}
+
+uint64_t spk_port_cycles(void) { return ticks(); }
+
+/* Sleep until the time or a byte comes: both only wake, no handler runs. */
+void spk_port_idle(uint32_t us) {
+    uint64_t until = ticks() + (uint64_t)us * 10u;
+    *word(TIME_COMPARE_HIGH) = UINT32_MAX;
+    *word(TIME_COMPARE_LOW) = (uint32_t)until;
+    *word(TIME_COMPARE_HIGH) = (uint32_t)(until >> 32);
+    uint32_t sources = 1u << 7 | 1u << 11;
+    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrw mie, %0\nwfi\ncsrw mie, zero\n.option pop" ::"r"(sources)
+                     : "memory");
+    uint32_t claimed = *word(PLIC_CLAIM);
+    if (claimed != 0) {
+        *word(PLIC_CLAIM) = claimed;
+    }
+}
+
+void spk_port_reboot(void) {
+    *word(TEST_DEVICE) = TEST_RESET;
+    for (;;) {
+    }
+}
+
+int main(void) {
+    app_init();
+    for (uint32_t spins = 0;;) {
+        uint32_t us = app_poll();
+        /* The wire is polled for a while before sleeping: bytes of one frame come close together. */
+        spins = us == 0 || (*uart(UART_STATUS) & STATUS_RECEIVED) ? 0 : spins + 1;
+        if (spins > 200) {
+            spk_port_idle(us);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+"""seed -> random quantized connectomes with every feature on, and stimuli that keep them alive.
+
+For agreement tests: engines that differ anywhere should differ here. Deterministic for a seed and a numpy version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from espike_sim.connectome import Area
+from espike_sim.engine import CodedStimulus
+from espike_sim.pcg import fire_draw
+from espike_sim.quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome, accumulator_bound
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+UNIT = np.float32(1 / 37)
+"""fp32: potential units per code; not a power of two, so that sums round."""
+
+Synapses = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""source, target, weight code"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a random network looks like; the default is small and holds everything."""
+
+    areas: int = 6
+    largest_area: int = 60
+    wide_area: bool = True
+    """One area of over 600 neurons, reached through gaps over 255."""
+    fan_out: float = 6.0
+    """Mean synapses of a row."""
+    density: float = 0.5
+    """Share of the pairs of areas that have a projection."""
+    inhibitory: float = 0.35
+    """Share of negative weights."""
+    features: bool = True
+    """False: every neuron alike, without leak, refractory, limits, draws or power."""
+
+
+def random_network(
+    seed: int | Generator, precision: str = "int8", candidates_only: bool = True, **shape: Any
+) -> QuantizedConnectome:
+    """A random quantized connectome; `shape` holds fields of `Shape`."""
+    rng = np.random.default_rng(seed)
+    s = Shape(**shape)
+    whole, types = precision == "int8", NUMBER_TYPES[precision]
+    areas = _areas(rng, s)
+    neurons = sum(area.count for area in areas)
+    area_of = np.repeat(np.arange(len(areas)), [area.count for area in areas])
+    threshold: NDArray[Any]
+    limit: NDArray[Any]
+    weight: NDArray[Any]
+    power_value: NDArray[Any]
+    stimulus_limit: NDArray[Any]
+    guard_bits = rng.integers(0, 5, len(areas)).astype(np.uint8)
+    projections, groups = _projections(rng, s, areas, whole)
+    source, target, code = (
+        np.concatenate([np.zeros(0, np.int64), *(group[i] for group in groups)]).astype(np.int64) for i in range(3)
+    )
+    powered = np.flatnonzero(rng.random(neurons) < (0.02 if s.features else 0))
+    power = rng.integers(-5, 40, len(powered))
+    codes = _neuron_codes(rng, s, areas)
+    if whole:
+        factor = (1 << guard_bits.astype(np.int64))[area_of]
+        threshold = np.clip(codes["threshold"] * factor + rng.integers(0, factor), -32767, 32767)
+        limit = np.where(codes["limit"] == NO_LIMIT, NO_LIMIT, np.minimum(codes["limit"] * factor, NO_LIMIT))
+        retained, weight, power_value, stimulus_limit = codes["retained"], code, power, np.full(len(areas), 300)
+    else:
+        guard_bits[:] = 0
+        threshold = codes["threshold"].astype(np.float32) * UNIT
+        limit = np.where(codes["limit"] == NO_LIMIT, np.inf, codes["limit"].astype(np.float32) * UNIT)
+        retained = (codes["retained"] / 32768).astype(np.float32)
+        weight, power_value = code.astype(np.float32) * UNIT, power.astype(np.float32) * UNIT
+        stimulus_limit = np.full(len(areas), 300, np.float32) * UNIT
+    q = QuantizedConnectome(
+        precision=precision,
+        candidates_only=candidates_only,
+        areas=areas,
+        projections=projections,
+        guard_bits=guard_bits,
+        scale=np.full(len(areas), float(UNIT) if whole else 1.0),
+        stimulus_limit=stimulus_limit.astype(types.input),
+        threshold=threshold.astype(types.potential),
+        limit=limit.astype(types.potential),
+        retained=retained.astype(types.retained),
+        refractory=codes["refractory"].astype(np.uint16),
+        fire_limit=codes["fire_limit"].astype(np.uint16),
+        snooze=codes["snooze"].astype(np.uint16),
+        fire_draw=fire_draw(codes["excitability"].astype(np.float32)),
+        projection_start=np.cumsum([0, *(len(group[0]) for group in groups)], dtype=np.int64),
+        source=source.astype(np.uint32),
+        target=target.astype(np.uint32),
+        weight=weight.astype(types.weight),
+        power_neuron=powered.astype(np.uint32),
+        power_value=power_value.astype(types.input),
+    )
+    if whole:
+        assert accumulator_bound(q).max() < 1 << 30
+    return q
+
+
+def random_stimulus(q: QuantizedConnectome, seed: int | Generator, bursts: int, rate: float = 0.08) -> CodedStimulus:
+    """Entries for a share `rate` of all (burst, neuron) pairs, from zero to the areas' limits."""
+    rng = np.random.default_rng(seed)
+    burst, neuron = np.nonzero(rng.random((bursts, q.neurons)) < rate)
+    limit = q.stimulus_limit[q.area_of_neuron[neuron]].astype(np.float64)
+    value = limit * rng.choice(
+        [1.0, 0.4, 0.2, 0.1, 0.0, -0.1, -1.0], len(neuron), p=[0.02, 0.3, 0.3, 0.2, 0.05, 0.12, 0.01]
+    )
+    value = np.round(value) if q.precision == "int8" else value.astype(np.float32)
+    value = np.clip(value, -limit, limit)
+    return CodedStimulus(burst.astype(np.int64) + 1, neuron.astype(np.uint32), value.astype(q.types.input))
+
+
+def _areas(rng: Generator, s: Shape) -> tuple[Area, ...]:
+    areas: list[Area] = []
+    first = 0
+    for i in range(s.areas):
+        if s.wide_area and i == s.areas // 2:
+            dimensions, per_voxel = (int(rng.integers(610, 900)), 1, 1), 1
+        elif i == 0 or rng.random() < 0.2:
+            dimensions, per_voxel = (1, 1, 1), 1
+        else:
+            per_voxel = int(rng.integers(1, 3))
+            dimensions = (int(rng.integers(1, max(2, s.largest_area // (2 * per_voxel)))), int(rng.integers(1, 3)), 1)
+        accumulate = bool(rng.random() < 0.75) or not s.features
+        areas.append(
+            Area(f"area{i}", f"area {i}", "input" if i < 2 else "custom", dimensions, per_voxel, first, accumulate)
+        )
+        first += areas[-1].count
+    return tuple(areas)
+
+
+def _projections(
+    rng: Generator, s: Shape, areas: tuple[Area, ...], whole: bool
+) -> tuple[tuple[Projection, ...], list[Synapses]]:
+    """Projections in random order, some twice (two rules), some empty, some of one row; each with its synapses."""
+    pairs = [(a, b) for a in range(len(areas)) for b in range(len(areas)) if rng.random() < s.density]
+    pairs += [pairs[i] for i in rng.integers(0, len(pairs), 2)] if pairs else []
+    rng.shuffle(pairs)
+    projections, groups = [], []
+    for a, b in pairs:
+        shift = int(rng.choice([0, 0, 0, 1, 2, 3, 7])) if whole else 0
+        kind = str(rng.choice(["mixed", "mixed", "uniform", "uniform", "one row", "all to all", "empty"]))
+        projections.append(Projection(int(a), int(b), kind, shift))
+        groups.append(_synapses(rng, s, areas[a], areas[b], kind, shift))
+    return tuple(projections), groups
+
+
+def _synapses(rng: Generator, s: Shape, a: Area, b: Area, kind: str, shift: int) -> Synapses:
+    rows = np.arange(a.count)
+    fan_out = rng.poisson(s.fan_out, a.count)
+    if kind == "empty":
+        fan_out[:] = 0
+    if kind == "one row":
+        fan_out[rows != rng.integers(a.count)] = 0
+    source = np.repeat(rows, np.minimum(fan_out, 4 * b.count))
+    target = rng.integers(0, b.count, len(source))  # duplicates and self loops occur
+    clustered = (rng.random(a.count) < 0.3)[source]
+    target[clustered] = np.minimum(target[clustered] % 8 + b.count // 2, b.count - 1)
+    if kind == "all to all" and a.count * b.count <= 3000:
+        source, target = np.repeat(rows, b.count), np.tile(np.arange(b.count), a.count)
+    order = np.lexsort((target, source))
+    source, target = source[order], target[order]
+    sign = np.where(rng.random(len(source)) < s.inhibitory, -1, 1)
+    size = 127 >> shift
+    weight = sign * rng.integers(0, size + 1, len(source))
+    weight[rng.random(len(source)) < 0.03] = rng.choice([-127, 127]) if shift < 4 else 0
+    if kind == "uniform":
+        top = rng.choice([20, 90, 600]) >> min(shift, 4)
+        row_weight = rng.integers(1, top + 2, a.count) * np.where(rng.random(a.count) < s.inhibitory, -1, 1)
+        row_weight[rng.random(a.count) < 0.02] = rng.choice([-32767, 32767, 0]) if shift == 0 else 0
+        weight = row_weight[source]
+    return source + a.first, target + b.first, weight
+
+
+def _neuron_codes(rng: Generator, s: Shape, areas: tuple[Area, ...]) -> dict[str, NDArray[Any]]:
+    """Per-neuron parameters, in codes; in about half of the areas all neurons share each of them."""
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _CHOICES}
+    for area in areas:
+        for name, choices in _CHOICES.items():
+            n = area.count
+            values = rng.choice(choices, n)
+            if name == "threshold":
+                values = values + rng.integers(0, 20, n)
+            if rng.random() < 0.5:
+                values[:] = rng.choice(choices[: _AREA_CHOICES[name]])
+            columns[name].append(values if s.features else np.full(n, choices[0]))
+    codes = {name: np.concatenate(parts) for name, parts in columns.items()}
+    codes["limit"] = np.where(codes["limit"] == NO_LIMIT, NO_LIMIT, codes["threshold"] + codes["limit"])
+    codes["snooze"] = np.minimum(codes["snooze"], 65535 - codes["refractory"].astype(np.int64))
+    return codes
+
+
+_AREA_CHOICES = {
+    "threshold": 5,
+    "limit": 1,
+    "retained": 6,
+    "refractory": 6,
+    "fire_limit": 8,
+    "snooze": 5,
+    "excitability": 6,
+}
+"""How many of the choices a whole area may share: none that silences it for good."""
+
+_CHOICES: dict[str, list[float]] = {  # the first is the plain one
+    "threshold": [100, 60, 80, 150, 400],
+    "limit": [NO_LIMIT, NO_LIMIT, NO_LIMIT, 0, 60, 200],  # above the threshold
+    "retained": [32768, 32768, 32767, 32000, 24576, 16384, 3000, 0],
+    "refractory": [0, 0, 0, 1, 2, 3, 300],
+    "fire_limit": [0, 0, 0, 1, 2, 3, 255, 65534],
+    "snooze": [0, 0, 1, 2, 5, 300, 65534],
+    "excitability": [1.0, 1.0, 1.0, 0.999, 0.9, 0.5, 0.1, 0.0, 100.0],
+}

@@ -1,0 +1,130 @@
+"""recipe -> quantized connectome: the networks that the bench measures on, the same on every machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espike_sim.connectome import Area
+from espike_sim.engine import CodedStimulus
+from espike_sim.quantized import ALWAYS, NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
+
+I64 = NDArray[np.int64]
+Synapses = tuple[I64, I64, I64]
+"""source, target, weight code; sorted by source, then target"""
+
+@dataclass(frozen=True)
+class Neurons:
+    """Parameters that all neurons of a network share, in weight codes and bursts."""
+
+    threshold: int = 1016
+    leak: float = 1 / 16
+    refractory: int = 0
+    fire_limit: int = 0
+    snooze: int = 0
+    stimulus_limit: int = 2047
+
+
+def network(
+    count: int,
+    synapses: Synapses,
+    neurons: Neurons,
+    *,
+    precision: str = "int8",
+    candidates_only: bool = False,
+    drive: I64 | None = None,
+) -> QuantizedConnectome:
+    """One area of `count` equal neurons; drive: int64 (count,), power of each neuron in codes, 0 = none."""
+    types, whole = NUMBER_TYPES[precision], precision == "int8"
+    source, target, weight = synapses
+    power = np.zeros(count, np.int64) if drive is None else drive
+    powered = np.flatnonzero(power)
+
+    def each(value: float, dtype: str) -> NDArray[Any]:
+        return np.full(count, value, dtype)
+
+    return QuantizedConnectome(
+        precision=precision,
+        candidates_only=candidates_only,
+        areas=(Area("net", "net", "custom", (count, 1, 1), 1, 0, True),),
+        projections=(Projection(0, 0, "random"),),
+        guard_bits=np.zeros(1, np.uint8),
+        scale=np.ones(1),
+        stimulus_limit=np.array([neurons.stimulus_limit], types.input),
+        threshold=each(neurons.threshold, types.potential),
+        limit=each(NO_LIMIT if whole else np.inf, types.potential),
+        retained=each((1 - neurons.leak) * (32768 if whole else 1), types.retained),
+        refractory=each(neurons.refractory, "<u2"),
+        fire_limit=each(neurons.fire_limit, "<u2"),
+        snooze=each(neurons.snooze, "<u2"),
+        fire_draw=each(ALWAYS, "<u4"),
+        projection_start=np.array([0, len(source)], np.int64),
+        source=source.astype(np.uint32),
+        target=target.astype(np.uint32),
+        weight=weight.astype(types.weight),
+        power_neuron=powered.astype(np.uint32),
+        power_value=power[powered].astype(types.input),
+    )
+
+
+NO_SYNAPSES: Synapses = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def random_rows(count: int, fan_out: int, weights: tuple[int, int], seed: int) -> Synapses:
+    """`fan_out` random targets for each of `count` neurons, weights uniform in weights[0]..weights[1]."""
+    rng = np.random.default_rng(seed)
+    target = np.sort(rng.integers(0, count, (count, fan_out)), axis=1).reshape(-1)
+    weight = rng.integers(weights[0], weights[1] + 1, count * fan_out)
+    return np.repeat(np.arange(count, dtype=np.int64), fan_out), target, weight
+
+
+@dataclass(frozen=True)
+class PeerNetwork:
+    """A self-driven network of 80 % excitatory (10..30) and 20 % inhibitory (-40..-120) neurons, threshold 1016."""
+
+    count: int
+    synapses: int
+    fan_out: int
+    """Of every neuron; 0: sources are drawn, so that fan-outs differ."""
+    drive: tuple[int, int]
+    """Lowest and highest power of a neuron; from 64 on it fires without input."""
+
+
+PEERS = {
+    "1k_50k": PeerNetwork(1_000, 50_000, 50, (48, 76)),
+    "10k_1m": PeerNetwork(10_000, 1_000_000, 100, (57, 68)),
+    "22590_500k": PeerNetwork(22_590, 500_000, 0, (56, 66)),
+    "100k_10m": PeerNetwork(100_000, 10_000_000, 100, (57, 68)),
+}
+PEER_NEURONS = Neurons(threshold=1016, leak=1 / 16, refractory=2)
+
+
+def peer_synapses(p: PeerNetwork, rng: np.random.Generator) -> Synapses:
+    """The synapses of a peer network; a pair may have several."""
+    if p.fan_out:
+        source = np.repeat(np.arange(p.count, dtype=np.int64), p.fan_out)
+    else:
+        source = np.sort(rng.integers(0, p.count, p.synapses))
+    order = np.sort(source << 32 | rng.integers(0, p.count, p.synapses))
+    excites = rng.random(p.count) < 0.8
+    weight = np.where(excites[source], rng.integers(10, 31, p.synapses), -rng.integers(40, 121, p.synapses))
+    return order >> 32, order & 0xFFFFFFFF, weight
+
+
+def peer_network(name: str, precision: str = "int8") -> QuantizedConnectome:
+    """One of PEERS, in every-neuron mode, with its drive as power."""
+    p = PEERS[name]
+    rng = np.random.default_rng(p.count)
+    synapses = peer_synapses(p, rng)
+    drive = rng.integers(p.drive[0], p.drive[1] + 1, p.count)
+    return network(p.count, synapses, PEER_NEURONS, precision=precision, drive=drive)
+
+
+def start_stimulus(q: QuantizedConnectome) -> CodedStimulus:
+    """Start potentials of a peer network: one entry per neuron in burst 1, spread from 0 to below the threshold."""
+    value = np.random.default_rng(q.neurons + 1).integers(0, 900, q.neurons)
+    ids = np.arange(q.neurons, dtype=np.uint32)
+    return CodedStimulus(np.ones(q.neurons, np.int64), ids, value.astype(q.types.input))

@@ -1,0 +1,250 @@
+"""board name or port -> running board: board files, their state, starting and finding them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from espike_sim.errors import EspikeError
+
+from . import toolchain
+from .link import Link, SerialTransport, SocketTransport, Transport, open_transport
+
+_REQUIRED: dict[str, type] = {
+    "name": str,
+    "title": str,
+    "kind": str,
+    "compiler": str,
+    "flags": list,
+    "ram_bytes": int,
+    "flash_bytes": int,
+    "clock_hz": int,
+}
+_OPTIONAL: dict[str, type] = {"emulator": str, "packages": list}
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board file."""
+
+    name: str
+    title: str
+    ram_bytes: int
+    """Arena that the firmware gives the network."""
+    flash_bytes: int
+    """Slot for the image."""
+    data: dict[str, Any]
+
+    @property
+    def missing(self) -> list[str]:
+        """Programs it needs that this machine lacks."""
+        return toolchain.missing(self.data)
+
+
+def folder() -> Path:
+    """Where the board files are."""
+    return toolchain.ROOT / "boards"
+
+
+def read_board(path: Path) -> Board:
+    """One board file, checked. Raises: EspikeError naming file and field."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise EspikeError(f"cannot read the board file ({error})", where=str(path)) from None
+    if not isinstance(data, dict):
+        raise EspikeError("is no board file", where=str(path))
+    for field, kind in _REQUIRED.items():
+        if not isinstance(data.get(field), kind):
+            raise EspikeError(f"field {field} is missing or no {kind.__name__}", where=str(path))
+    for field, value in data.items():
+        kind = _REQUIRED.get(field) or _OPTIONAL.get(field)
+        if kind is None or not isinstance(value, kind):
+            raise EspikeError(f"field {field} is not known, or of the wrong type", where=str(path))
+    if data["name"] != path.stem or data["ram_bytes"] % 8 or len(data["name"]) > 15:
+        raise EspikeError("name is not the file's, or ram_bytes is no multiple of 8", where=str(path))
+    return Board(data["name"], data["title"], data["ram_bytes"], data["flash_bytes"], data)
+
+
+def boards() -> dict[str, Board]:
+    """Every board file, by name. Raises: EspikeError where one is damaged, or there are none."""
+    found = {board.name: board for board in map(read_board, sorted(folder().glob("*.json")))}
+    if not found:
+        raise EspikeError("no board files", where=str(folder()), do="run espike from its checkout")
+    return found
+
+
+def home() -> Path:
+    """Where boards by name keep their flash: $ESPIKE_HOME, else the user's state folder."""
+    chosen = os.environ.get("ESPIKE_HOME")
+    if chosen:
+        return Path(chosen)
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "espike"
+
+
+def firmware(board: Board) -> Path:
+    """The board's firmware, built by SCons where a source is newer -> its path.
+
+    Raises: EspikeError where a tool is missing or the build fails.
+    """
+    path = toolchain.firmware_path(board.data)
+    sources = [toolchain.ROOT / "SConstruct", folder() / f"{board.name}.json", Path(toolchain.__file__)]
+    for source in (toolchain.CORE, toolchain.FIRMWARE):
+        sources += [p for p in source.rglob("*") if p.suffix in (".c", ".h", ".inc", ".S", ".ld")]
+    if not path.exists() or max(p.stat().st_mtime for p in sources) > path.stat().st_mtime:
+        toolchain.require(board.data)
+        where = f"board {board.name}"
+        toolchain.run([sys.executable, "-m", "SCons", "-Q", f"board={board.name}"], where=where)
+        path.touch()
+    return path
+
+
+class Running:
+    """A board that answers: its link, and the process and lock behind it where espike started it."""
+
+    def __init__(self, name: str, link: Link, process: subprocess.Popen[bytes] | None, lock: IO[str] | None) -> None:
+        self.name = name
+        self.link = link
+        self._process = process
+        self._lock = lock
+
+    def close(self) -> None:
+        """Close the link; end the process that espike started."""
+        self.link.close()
+        if self._process is not None:
+            _end(self._process)
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def connect(target: str) -> Running:
+    """A board by name (which starts it) or by port (which talks to it).
+
+    Raises: EspikeError where there is no such board or port, it is busy, or it does not answer.
+    """
+    known = boards()
+    if target in known:
+        return start(known[target])
+    if "/" not in target and "://" not in target and not target.upper().startswith("COM"):
+        raise EspikeError(f"no board is called {target}", do="boards are " + ", ".join(known) + ", or give a port")
+    return Running(target, Link(open_transport(target)), None, None)
+
+
+def start(board: Board) -> Running:
+    """Start a board of this machine: its firmware as a process or in its emulator, its flash in `home()`."""
+    program = firmware(board)
+    place = home() / "boards" / board.name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = (place / "lock").open("a+")
+    except OSError as error:
+        raise EspikeError(f"cannot keep the board's flash ({error.strerror})", where=str(place)) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip()
+        lock.close()
+        raise EspikeError(
+            "the board is running already", where=f"board {board.name}", do=f"end process {owner or 'that uses it'}"
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        process, transport = _launch(board, program, place / "flash.bin")
+        return Running(board.name, Link(transport), process, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _launch(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+    if board.data["kind"] == "native":
+        return _launch_native(board, program, flash)
+    return _launch_emulator(board, program, flash)
+
+
+def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+    process = subprocess.Popen(
+        [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    select.select([process.stdout], [], [], 10)
+    pty = process.stdout.readline().decode().strip()
+    if not pty:
+        text = process.stderr.read().decode().strip()
+        _end(process)
+        raise EspikeError(f"the board did not start: {text or 'no output'}", where=f"board {board.name}")
+    try:
+        return process, SerialTransport(pty)
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _launch_emulator(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+    where = f"board {board.name}"
+    toolchain.require(board.data)
+    if not flash.exists() or flash.stat().st_size != board.flash_bytes:
+        with flash.open("ab") as file:
+            file.truncate(board.flash_bytes)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        process = subprocess.Popen(
+            [
+                board.data["emulator"], "-M", "virt", "-m", "8M", "-bios", program, "-display", "none",
+                "-monitor", "none", "-drive", f"file={flash},if=pflash,index=1,format=raw",
+                "-serial", f"tcp:127.0.0.1:{port},nodelay=on",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        try:
+            for _ in range(100):
+                if select.select([server], [], [], 0.2)[0]:
+                    connection, _ = server.accept()
+                    return process, SocketTransport(connection, where)
+                if process.poll() is not None:
+                    assert process.stderr is not None
+                    text = process.stderr.read().decode().strip().splitlines() or ["no output"]
+                    raise EspikeError(f"the emulator ended: {text[-1]}", where=where)
+            raise EspikeError("the emulator does not connect", where=where)
+        except BaseException:
+            _end(process)
+            raise
+
+
+@contextmanager
+def running(target: str) -> Iterator[Running]:
+    """`connect`, and close at the end."""
+    board = connect(target)
+    try:
+        yield board
+    finally:
+        board.close()
+
+
