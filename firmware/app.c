@@ -99,9 +99,24 @@ static int put_potentials(const app_t *app, const uint8_t *payload, uint32_t len
     return (int)(count * size);
 }
 
+/* Bytes of the image slot. Returns the reply's length or a negative error. */
+static int put_flash(const app_t *app, const uint8_t *payload, uint32_t length, uint8_t *out) {
+    if (length != 8) {
+        return -APP_ERROR_LENGTH;
+    }
+    uint32_t offset = app_get32(payload);
+    uint32_t count = app_get32(payload + 4);
+    if (offset > app->port->flash_bytes || count > app->port->flash_bytes - offset || count > APP_PAYLOAD_BYTES) {
+        return -APP_ERROR_VALUE;
+    }
+    memcpy(out, app->port->flash + offset, count);
+    return (int)count;
+}
+
 /* May the request be served now? Returns 0 or why not. */
 static int refuses(const app_t *app, uint8_t type) {
-    int any_time = type == MESSAGE_HELLO || type == MESSAGE_STATE || type == MESSAGE_STOP || type == MESSAGE_REBOOT;
+    int any_time = type == MESSAGE_HELLO || type == MESSAGE_STATE || type == MESSAGE_STOP || type == MESSAGE_REBOOT ||
+                   type == MESSAGE_READ;
     int needs_image = type == MESSAGE_RESET || type == MESSAGE_RUN || type == MESSAGE_INJECT ||
                       type == MESSAGE_POTENTIALS;
     if (app->running && !any_time) {
@@ -110,7 +125,7 @@ static int refuses(const app_t *app, uint8_t type) {
     return needs_image && !app->has_image ? APP_ERROR_EMPTY : 0;
 }
 
-/* Serve one request: fills the reply's payload. Returns its length, or -(error); core errors via *core. */
+/* Serve one request: fills the reply's payload. Returns its length; *error != 0: why it was refused. */
 static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t length, int *error, uint32_t *detail) {
     uint8_t *out = app->reply + SPK_LINK_HEAD_BYTES;
     *error = refuses(app, type);
@@ -140,8 +155,10 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
         break;
     case MESSAGE_STATE:
         return (int)app_put_state(app, out);
-    case MESSAGE_POTENTIALS: {
-        int bytes = put_potentials(app, payload, length, out);
+    case MESSAGE_POTENTIALS:
+    case MESSAGE_READ: {
+        int bytes = type == MESSAGE_READ ? put_flash(app, payload, length, out)
+                                         : put_potentials(app, payload, length, out);
         *error = bytes < 0 ? -bytes : 0;
         return bytes;
     }

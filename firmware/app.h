@@ -21,6 +21,7 @@ enum { /* requests; a reply has bit 7 set */
     MESSAGE_POTENTIALS,
     MESSAGE_STOP,
     MESSAGE_REBOOT,
+    MESSAGE_READ,
     MESSAGE_DATA = 64, /* board to host: a piece of a run's record stream */
     MESSAGE_DONE,      /* board to host: a run has ended */
     MESSAGE_ERROR = 127

@@ -133,7 +133,7 @@ def test_parameters_are_checked() -> None:
         new("layered", neuron=3)
     with pytest.raises(EspikeError, match="whole number"):
         new("layered", hidden=3.5)
-    with pytest.raises(EspikeError, match="outside 1..255; raise the threshold"):
+    with pytest.raises(EspikeError, match=r"outside 1\.\.255; raise the threshold"):
         new("layered", hidden=500, outputs=4)
     with pytest.raises(EspikeError, match="seed"):
         new("layered", 2**32)

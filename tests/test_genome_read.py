@@ -14,7 +14,7 @@ from genomes import FUNCTION, REAL, area, genome, patterns, rule, vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-SPECIFICATION = {
+SPECIFICATION: dict[str, Any] = {
     "genome_version": "2.0",
     "physiology": {
         "quantization": {
@@ -240,6 +240,19 @@ def test_specification_mappings_and_morphologies() -> None:
     assert c.weight.tolist() == [4.0] * 12 + [1.0, 1.0]
 
 
+def test_what_is_not_used_is_said() -> None:
+    made = copy.deepcopy(SPECIFICATION)
+    visual = made["blueprint"]["cortical_areas"]["visual_cortex"]
+    visual["cortical_synapses_per_neuron"] = 10
+    visual["parameters"] |= {"leak_variability": 0, "degeneracy": 1}
+    assert [str(note) for note in from_json(made).notes] == [
+        "area visual_cortex: cortical_synapses_per_neuron 10 is not used",
+        "area visual_cortex: parameter degeneracy 1 is not used",
+    ]
+    flat = from_json(genome(area("a_____", (1, 1, 1), synatt=20)))
+    assert [str(note) for note in flat.notes] == ["area a_____: synatt 20 is not used, rules have their own"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -325,7 +338,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_mutated_genomes_raise_only_one_line_errors(data: st.DataObject) -> None:
     made = copy.deepcopy(data.draw(st.sampled_from([FULL, SPECIFICATION])))

@@ -19,10 +19,10 @@ from cobs import cobs
 from espike_sim.errors import EspikeError
 
 PROTOCOL_VERSION = 1
-HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT = range(1, 12)
+HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT, READ = range(1, 13)
 DATA, DONE, ERROR = 64, 65, 127
 REPLY = 128
-IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP})
+IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ})
 """Requests that may be sent again when their reply does not come."""
 
 REFUSALS = {

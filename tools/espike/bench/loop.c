@@ -26,7 +26,7 @@ typedef struct {
 static inline int16_t leak(int16_t v) {
 #ifdef LOOP_EXACT
     int y = (v * 30720 + 16384) >> 15;
-    return (int16_t)(y == v && v != 0 ? (v > 0 ? y - 1 : y + 1) : y);
+    return (int16_t)(y - (y == v) * ((v > 0) - (v < 0)));
 #else
     return (int16_t)(v - (v >> 4));
 #endif
@@ -41,15 +41,14 @@ static void update(loop_t *net) {
     int16_t *restrict input = net->input;
     int16_t *restrict countdown = net->countdown;
     uint8_t *restrict flag = net->flag;
-    for (uint32_t i = 0; i < count; i++) {
-        int16_t rest = countdown[i];
+    for (uint32_t i = 0; i < count; i++) { /* masks of 0 or -1 in place of branches */
         int16_t v = potential[i];
+        int16_t resting = (int16_t)-(countdown[i] > 0);
         int16_t sum = (int16_t)(v + input[i] + drive[i]);
-        int16_t fires = (int16_t)(rest == 0 && sum >= threshold);
-        int16_t moved = fires ? 0 : leak(sum);
-        potential[i] = rest > 0 ? v : moved;
-        countdown[i] = rest > 0 ? (int16_t)(rest - 1) : fires ? refractory : 0;
-        flag[i] = (uint8_t)fires;
+        int16_t fires = (int16_t)(-(sum >= threshold) & ~resting);
+        potential[i] = (int16_t)((v & resting) | (leak(sum) & ~fires & ~resting));
+        countdown[i] = (int16_t)((countdown[i] + resting) | (refractory & fires));
+        flag[i] = (uint8_t)(fires & 1);
         input[i] = 0;
     }
 }

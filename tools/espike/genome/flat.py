@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from .model import NEURONS_MAX, Area, Genome, Rule, Voxel
-from .node import Node, clean
+from .node import Node, clean, short
 from .parts import COORDINATE_MAX, Notes, read_morphology, read_quantization, read_rules, read_timestep
 
 KEY = re.compile(r"_____10[bc]-(?P<area>.+)-(?:cx|nx)-(?P<gene>.{6})[-_](?P<type>[a-z])", re.DOTALL)
@@ -107,6 +107,10 @@ def _read_area(area_id: str, genes: dict[str, Node], notes: Notes) -> Area:
     leak = notes.clamp(genes["leak_c"], number("leak_c", 0), 0, 1, f"{what} leak") if "leak_c" in genes else 0.0
     psp = notes.clamp_whole(genes["pstcr_"], 0, 255, f"{what} psp") if "pstcr_" in genes else 1
     x, y, z = (number(gene, 0) for gene in ("ftincx", "ftincy", "ftincz"))
+    if number("synatt", 100) != 100:
+        notes.add(
+            genes["synatt"].path, f"{what} synatt {short(genes['synatt'].value)} is not used, rules have their own"
+        )
     group, subgroup = text("_group", "CUSTOM"), text("subgrp", "")
     return Area(
         id=area_id,

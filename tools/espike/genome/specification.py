@@ -22,6 +22,16 @@ KINDS = {
     "one_to_one": Morphology("one_to_one", "vectors", vectors=((0, 0, 0),)),
 }
 """Mapping types of this shape beside FEAGI's functions."""
+AREA_KEYS = (
+    "cortical_id", "cortical_name", "cortical_group", "neuron_count", "cortical_neuron_count", "dimensions",
+    "cortical_neuron_per_voxel_count", "parameters", "morphology_id", "location", *MAPPINGS,
+)  # fmt: skip
+PARAMETERS = (
+    *THRESHOLD, "firing_threshold_increment_x", "firing_threshold_increment_y", "firing_threshold_increment_z",
+    "firing_threshold_limit", "leak_coefficient", "refractory_period", "consecutive_fire_cnt_max", "snooze_length",
+    "neuron_excitability", "excitability", "mp_charge_accumulation", "mp_driven_psp", "psp_uniform_distribution",
+    "postsynaptic_current",
+)  # fmt: skip
 
 
 def read_specification(root: Node, file_hash: str) -> Genome:
@@ -65,15 +75,19 @@ class _Parameters:
         self.places: list[Node] = []
         own, named = area.get("parameters"), area.get("morphology_id")
         if own is not None:
-            own.object()
-            self.places.append(own)
+            self._take(own, notes, what)
         if named is not None:
             kind = neuron_kinds.get(named.text()) if neuron_kinds is not None else None
             if kind is None:
                 notes.add(named.path, f"{what} morphology {named.text()} is not defined, defaults are used")
             elif "parameters" in kind:
-                kind.child("parameters").object()
-                self.places.append(kind.child("parameters"))
+                self._take(kind.child("parameters"), notes, what)
+
+    def _take(self, place: Node, notes: Notes, what: str) -> None:
+        for key, node in place.members():
+            if key not in PARAMETERS and node.value:
+                notes.add(node.path, f"{what} parameter {clean(key)} {short(node.value)} is not used")
+        self.places.append(place)
 
     def find(self, *names: str) -> Node | None:
         """The first parameter of these names."""
@@ -95,10 +109,12 @@ class _Parameters:
 
 
 def _read_area(name: str, node: Node, neuron_kinds: Node | None, notes: Notes) -> Area:
-    node.object()
     given, title, group = (node.get(k) for k in ("cortical_id", "cortical_name", "cortical_group"))
     area_id = given.text() if given is not None else clean(name)
     what = f"area {area_id}:"
+    for key, member in node.members():
+        if key not in AREA_KEYS:
+            notes.add(member.path, f"{what} {clean(key)} {short(member.value)} is not used")
     p = _Parameters(node, neuron_kinds, notes, what)
     per_voxel = node.get("cortical_neuron_per_voxel_count")
     neurons_per_voxel = per_voxel.whole(1, NEURONS_MAX) if per_voxel is not None else 1

@@ -1,0 +1,80 @@
+/* image + job -> instructions of each burst: the shipped spk_engine_burst, counted on QEMU's riscv32 virt board.
+ *
+ * The emulator's loader puts both into RAM and runs with -icount shift=0, so that minstret counts instructions. A job
+ * is words: per run the number of its bursts (0 = no more runs), then per burst the number of its stimulus entries and
+ * for each its neuron and value. Every run begins with a reset; stimulus entries are added before the count begins.
+ * A line per burst goes to the wire: instructions, synaptic events and fired neurons, in hexadecimal. */
+#include "espike/engine.h"
+
+#define UART_DATA (*(volatile uint8_t *)0x10000000u)
+#define UART_STATUS (*(volatile uint8_t *)0x10000005u)
+#define STATUS_ROOM 32u
+#define TEST_DEVICE (*(volatile uint32_t *)0x00100000u)
+#define TEST_PASS 0x5555u
+#define TEST_FAIL 0x3333u
+
+#define JOB ((const uint32_t *)0x80800000u)
+#define IMAGE ((const uint8_t *)0x81000000u)
+#define IMAGE_BYTES (16u << 20)
+#define ARENA_BYTES (4u << 20)
+
+int main(void);
+
+__attribute__((section(".arena"))) static uint64_t arena[ARENA_BYTES / 8];
+
+static uint32_t instructions(void) {
+    uint32_t count;
+    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrr %0, minstret\n.option pop" : "=r"(count)::"memory");
+    return count;
+}
+
+static void put(uint8_t byte) {
+    while (!(UART_STATUS & STATUS_ROOM)) {
+    }
+    UART_DATA = byte;
+}
+
+static void put_word(uint32_t word, uint8_t separator) {
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        put((uint8_t)"0123456789abcdef"[word >> shift & 15u]);
+    }
+    put(separator);
+}
+
+/* Stop the machine; a failure's status is the core's error code without its sign. */
+__attribute__((noreturn)) static void stop(int error) {
+    TEST_DEVICE = error < 0 ? (uint32_t)-error << 16 | TEST_FAIL : TEST_PASS;
+    for (;;) {
+    }
+}
+
+static const uint32_t *run_burst(spk_engine_t *engine, const uint32_t *job) {
+    for (uint32_t entries = *job++; entries != 0; entries--, job += 2) {
+        int error = spk_engine_inject(engine, job[0], job[1]);
+        if (error != SPK_OK) {
+            stop(error);
+        }
+    }
+    uint64_t events = engine->counters.events;
+    uint32_t begin = instructions();
+    uint32_t fired = spk_engine_burst(engine);
+    uint32_t end = instructions();
+    put_word(end - begin, ' ');
+    put_word((uint32_t)(engine->counters.events - events), ' ');
+    put_word(fired, '\n');
+    return job;
+}
+
+int main(void) {
+    static spk_image_t image;
+    static spk_engine_t engine;
+    int error = spk_image_open(&image, IMAGE, IMAGE_BYTES);
+    for (const uint32_t *job = JOB; error == SPK_OK && *job != 0;) {
+        uint32_t bursts = *job++;
+        error = spk_engine_init(&engine, &image, &spk_kernel_int8, arena, sizeof arena, 0);
+        for (; error == SPK_OK && bursts != 0; bursts--) {
+            job = run_burst(&engine, job);
+        }
+    }
+    stop(error);
+}

@@ -1,0 +1,145 @@
+"""images + jobs -> exact instruction counts of rv32imc, by `instructions.c` on QEMU with -icount.
+
+Every figure is a difference of two bursts that differ in exactly what it is about:
+
+- per event: a burst that reads the rows of neurons that fired, against one in which nobody had fired but every
+  accumulator holds the same sums, put there by stimulus before the count begins. So it is the whole propagation:
+  finding the fired neurons, their rows, the loops, spread over the synapses.
+- per neuron: networks of N and 2 N neurons without synapses, over N; a potential and an input at every neuron, no one
+  fires ("updated"), or all at rest ("quiet").
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espike_sim.errors import EspikeError
+from espike_sim.quantized import QuantizedConnectome
+
+from .. import toolchain
+from ..image import pack
+from . import networks
+
+HERE = Path(__file__).resolve().parent
+BOARD = "emu-rv32"
+FLAGS = ("-O2",)
+JOB_ADDRESS, IMAGE_ADDRESS = 0x80800000, 0x81000000
+MACHINE = ["-M", "virt", "-m", "64M", "-bios", "none", "-icount", "shift=0", "-display", "none", "-monitor", "none"]
+TIMEOUT_S = 60
+
+NEURONS, FAN_OUT, SOURCES = 1000, 64, 20
+"""The network of the event keys: 2 % of its neurons have fired."""
+
+Entries = list[tuple[int, int]]
+"""(neuron, codes), neurons ascending"""
+Run = list[Entries]
+"""The stimulus of each burst."""
+
+
+@dataclass(frozen=True)
+class Burst:
+    """What one burst cost and did."""
+
+    instructions: int
+    events: int
+    fired: int
+
+
+def board() -> dict[str, Any]:
+    """The board file of the emulated rv32imc chip."""
+    loaded: dict[str, Any] = json.loads((toolchain.ROOT / "boards" / f"{BOARD}.json").read_text())
+    return loaded
+
+
+def available() -> bool:
+    """Are the compiler and the emulator installed?"""
+    return not toolchain.missing(board())
+
+
+def build(folder: Path) -> Path:
+    """The counting program, compiled at -O2 -> its path."""
+    path = folder / "instructions.elf"
+    sources = [*toolchain.core_sources(), HERE / "instructions.c"]
+    return toolchain.compile_program(board(), sources, path, flags=FLAGS)
+
+
+def count(program: Path, q: QuantizedConnectome, runs: Sequence[Run]) -> list[list[Burst]]:
+    """Run the stimuli of `runs`, each from a reset, on the emulator -> the bursts of each run."""
+    words = [word for run in runs for word in (len(run), *(w for entries in run for w in _burst_words(entries)))]
+    with tempfile.TemporaryDirectory(prefix="espike-bench-") as folder:
+        image, job = Path(folder, "image.spk"), Path(folder, "job.bin")
+        image.write_bytes(pack(q).data)
+        job.write_bytes(np.array([*words, 0], np.int64).astype("<u4").tobytes())
+        loaded = [f"loader,file={job},addr={JOB_ADDRESS:#x},force-raw=on"]
+        loaded.append(f"loader,file={image},addr={IMAGE_ADDRESS:#x},force-raw=on")
+        devices = [part for device in loaded for part in ("-device", device)]
+        command = [board()["emulator"], *MACHINE, "-serial", "stdio", "-kernel", str(program), *devices]
+        lines = iter(_emulate(command).splitlines())
+    return [[Burst(*(int(word, 16) for word in next(lines).split())) for _ in run] for run in runs]
+
+
+def _burst_words(entries: Entries) -> list[int]:
+    return [len(entries), *(word for entry in entries for word in entry)]
+
+
+def _emulate(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EspikeError(f"the emulator did not end within {TIMEOUT_S} s", where="bench instructions") from None
+    if done.returncode != 0:
+        told = done.stderr.strip().splitlines()[:1] or ["no message"]
+        raise EspikeError(f"the emulator ended with status {done.returncode} ({told[0]})", where="bench instructions")
+    return done.stdout
+
+
+def rows_network(*, uniform: bool = False, candidates_only: bool = False) -> QuantizedConnectome:
+    """1,000 plain neurons with random rows of 64; uniform: all weights equal. Their threshold is out of a row's reach."""
+    weights = (20, 20) if uniform else (-100, 100)
+    neurons = networks.Neurons(threshold=2000, leak=1 / 16, stimulus_limit=2047)
+    synapses = networks.random_rows(NEURONS, FAN_OUT, weights, seed=1)
+    return networks.network(NEURONS, synapses, neurons, candidates_only=candidates_only)
+
+
+def per_event(program: Path, q: QuantizedConnectome) -> float:
+    """Instructions of propagation per synaptic event, SOURCES neurons having fired."""
+    sources = np.arange(SOURCES) * (NEURONS // SOURCES) + 7
+    read = np.isin(q.source, sources)
+    sums = np.bincount(q.target[read], weights=q.weight[read], minlength=q.neurons).astype(int)
+    reached = np.unique(q.target[read])
+    fire: Entries = [(int(neuron), 2047) for neuron in sources]
+    inputs: Entries = [(int(neuron), int(sums[neuron])) for neuron in reached]
+    with_rows, without = count(program, q, [[fire, []], [[], inputs]])
+    if (with_rows[0].fired, with_rows[1].fired, without[1].fired) != (SOURCES, 0, 0):
+        raise EspikeError("the neurons that were to fire did not, or others did", where="bench instructions")
+    return (with_rows[1].instructions - without[1].instructions) / with_rows[1].events
+
+
+def plain_network(count_: int) -> QuantizedConnectome:
+    """Neurons that leak, without synapses."""
+    return networks.network(count_, networks.NO_SYNAPSES, networks.Neurons(leak=1 / 16))
+
+
+def per_neuron(program: Path, *, quiet: bool) -> float:
+    """Instructions of a burst per neuron; quiet: at rest without input, else charged and with input."""
+
+    def burst(neurons: int) -> int:
+        entries: Entries = [] if quiet else [(neuron, 100 + neuron % 50) for neuron in range(neurons)]
+        return count(program, plain_network(neurons), [[entries, entries]])[0][1].instructions
+
+    return (burst(2048) - burst(1024)) / 1024
+
+
+def burst_empty(program: Path) -> int:
+    """Instructions of a burst of 1,000 neurons at rest."""
+    return count(program, plain_network(1000), [[[], []]])[0][1].instructions

@@ -1,0 +1,162 @@
+"""a path that a person gives -> connectome, quantized connectome or image: whatever stage the file is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from espike_sim import connectome as connectome_file
+from espike_sim import npzfile
+from espike_sim import quantized as quantized_file
+from espike_sim.connectome import Area, Connectome
+from espike_sim.errors import EspikeError
+from espike_sim.host import ImageView
+from espike_sim.quantized import QuantizedConnectome
+
+from . import genome as genomes
+from .image import Packed, pack, read_areas
+from .quantize import quantize
+
+QUANTIZED_SUFFIX = ".quantized.npz"
+
+Progress = Callable[[int, int, str], None]
+"""(done, all, what)"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a genome or connectome becomes a quantized connectome; a later stage keeps what it was made with."""
+
+    precision: str | None = None
+    seed: int = 0
+    extended: bool = False
+    strict: bool = True
+    every_neuron: bool = False
+    progress: Progress | None = field(default=None, compare=False)
+
+
+def _kind(path: Path) -> str:
+    """What a file holds, by its first bytes: genome, connectome, quantized-connectome or image."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
+    if head == b"ESPK":
+        return "image"
+    if head[:2] != b"PK":
+        return "genome"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            meta = json.loads(bytes(file["meta"]))
+        return str(meta["format"])
+    except Exception:
+        raise EspikeError("is no npz file of espike", where=str(path), do="make it with: espike grow") from None
+
+
+def load_connectome(path: Path, options: Options) -> Connectome:
+    """A genome grown, or a connectome file read. Raises: EspikeError saying what is wrong with it."""
+    kind = _kind(path)
+    if kind == "genome":
+        return genomes.develop(
+            genomes.read(path),
+            seed=options.seed,
+            extended=options.extended,
+            strict=options.strict,
+            candidates_only=not options.every_neuron,
+            progress=options.progress,
+        )
+    if kind != connectome_file.FORMAT:
+        raise EspikeError(f"is a {kind}, expected a genome or a connectome", where=str(path))
+    return connectome_file.load(path)
+
+
+def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
+    """A genome, connectome or quantized connectome file -> quantized connectome.
+
+    An image is taken by the quantized connectome beside it. Raises: EspikeError saying what is wrong.
+    """
+    kind = _kind(path)
+    if kind == "image":
+        return _beside(path)
+    if kind == quantized_file.FORMAT:
+        found = quantized_file.load(path)
+        if options.precision not in (None, found.precision):
+            raise EspikeError(
+                f"is quantized to {found.precision} already", where=str(path), do="give its genome or connectome"
+            )
+        return found
+    return quantize(load_connectome(path, options), options.precision)
+
+
+def _beside(path: Path) -> QuantizedConnectome:
+    view = load_image(path)
+    beside = quantized_path(path)
+    if not beside.exists():
+        raise EspikeError(
+            "an image holds no quantized connectome", where=str(path), do=f"give the genome, or keep {beside.name}"
+        )
+    found = quantized_file.load(beside)
+    if found.hash != view.network_hash:
+        raise EspikeError(f"is not the network of {path.name}", where=str(beside), do="pack it again")
+    return found
+
+
+def quantized_path(image: Path) -> Path:
+    """Where `pack` puts the quantized connectome of an image."""
+    return image.with_name(image.name.removesuffix(".spk") + QUANTIZED_SUFFIX)
+
+
+def load_image(path: Path) -> ImageView:
+    """Read and check an image file. Raises: EspikeError with the byte offset of what is wrong."""
+    try:
+        return ImageView(path.read_bytes(), str(path))
+    except OSError as error:
+        raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
+
+
+def write_packed(packed: Packed, quantized: QuantizedConnectome, path: Path) -> Path:
+    """Write an image and the quantized connectome beside it -> path of the latter; the image comes last."""
+    beside = quantized_path(path)
+    quantized_file.save(quantized, beside)
+    try:
+        npzfile.write_atomic(path, packed.data)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
+@dataclass(frozen=True)
+class Places:
+    """The areas of a running network, for stimuli and names; read from a file or from a board."""
+
+    areas: tuple[Area, ...]
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all areas."""
+        return sum(area.count for area in self.areas)
+
+    def describe(self, neuron: int) -> str:
+        """A neuron as area and coordinates."""
+        for area in self.areas:
+            if area.first <= neuron < area.first + area.count:
+                x, y, z, k = area.coordinates(neuron)
+                return f"{area.id} ({x}, {y}, {z})" + (f" neuron {k}" if area.neurons_per_voxel > 1 else "")
+        return f"neuron {neuron}"
+
+
+def places_of(view: ImageView, where: str) -> Places:
+    """The areas of an image, by its meta."""
+    return Places(read_areas(view.meta, where))
+
+
+def packed_view(quantized: QuantizedConnectome) -> tuple[Packed, ImageView]:
+    """A quantized connectome as image bytes, and their checked view."""
+    packed = pack(quantized)
+    return packed, ImageView(packed.data)
