@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+import engines
 import golden_cases
 import numpy as np
 import pytest
 import scalar_model
 from espike_sim import ledger
-from espike_sim.engine import Engine
-from espike_sim.quantized import QuantizedConnectome
-from espike_sim.reference import Reference
-
-ENGINES: list[Callable[[QuantizedConnectome], Engine]] = [Reference]
-"""What every case is run on; each makes an engine from a quantized connectome."""
 
 CASES = golden_cases.cases()
 
@@ -24,11 +18,11 @@ def test_cases_are_found() -> None:
     assert len(CASES) >= 26
 
 
-@pytest.mark.parametrize("make", ENGINES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("name", engines.NAMES)
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_engine_yields_the_case(folder: Path, make: Callable[[QuantizedConnectome], Engine]) -> None:
+def test_engine_yields_the_case(folder: Path, name: str) -> None:
     q, stimulus, expected = golden_cases.load_case(folder)
-    engine = make(q)
+    engine = engines.make(name, q)
     try:
         for burst in range(1, expected.ledger.bursts + 1):
             found = engine.run(1, stimulus)

@@ -16,7 +16,7 @@ from .connectome import Area
 from .engine import CodedStimulus
 from .errors import EspikeError
 from .pcg import pcg, pcg_one
-from .quantized import QuantizedConnectome
+from .quantized import NUMBER_TYPES
 
 INPUT_GROUPS = ("input", "ipu")
 """Groups (compared in lower case) whose areas the word `input` means."""
@@ -164,7 +164,23 @@ def _all_neurons(area: Area, bursts: I64, amount: float) -> Stimulus:
     return Stimulus(np.repeat(bursts, area.count), neuron, np.full(len(neuron), amount, np.float64))
 
 
-def code(stimulus: Stimulus, q: QuantizedConnectome) -> CodedStimulus:
+class CodedNetwork(Network, Protocol):
+    """What coding needs besides: a quantized connectome, or what an image says of itself."""
+
+    @property
+    def precision(self) -> str:
+        """int8 or fp32."""
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """float64 (areas,): potential units per code."""
+
+    @property
+    def stimulus_limit(self) -> NDArray[Any]:
+        """(areas,): largest |entry|, in codes (fp32: potential units)."""
+
+
+def code(stimulus: Stimulus, q: CodedNetwork) -> CodedStimulus:
     """The stimulus in the numbers of a network, clamped to each area's limit; entries clamped are counted.
 
     int8: floor(amount / scale + 0.5) as int32 codes; fp32: float32, -0 as +0. Source: docs/numbers.md.
@@ -176,7 +192,7 @@ def code(stimulus: Stimulus, q: QuantizedConnectome) -> CodedStimulus:
         raise EspikeError(
             f"neuron {stimulus.neuron[i]} does not exist, there are {q.neurons}", where=f"burst {stimulus.burst[i]}"
         )
-    area = q.area_of_neuron[stimulus.neuron]
+    area = np.searchsorted([a.first for a in q.areas], stimulus.neuron, side="right") - 1
     limit = q.stimulus_limit[area]
     value: NDArray[Any]
     with np.errstate(over="ignore"):
@@ -186,4 +202,4 @@ def code(stimulus: Stimulus, q: QuantizedConnectome) -> CodedStimulus:
             value = stimulus.amount.astype(np.float32) + np.float32(0)  # -0 + 0 = +0
     kept = np.clip(value, -limit, limit) + value.dtype.type(0)  # a limit of 0 gives no -0
     clamped = int(np.count_nonzero(kept != value))
-    return CodedStimulus(stimulus.burst, stimulus.neuron, kept.astype(q.types.input), clamped)
+    return CodedStimulus(stimulus.burst, stimulus.neuron, kept.astype(NUMBER_TYPES[q.precision].input), clamped)

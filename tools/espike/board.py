@@ -16,7 +16,7 @@ from espike_sim.ledger import Ledger
 
 from . import link as wire
 from .boards import Running
-from .image import HEADER_BYTES
+from .image import HEADER_BYTES, META_OFFSET
 from .link import BoardRefusedError, Hello, LinkError, Records, State, varint
 
 RUN_FIRED, RUN_HASHES, RUN_REALTIME, RUN_LOSSY = 1, 2, 4, 8
@@ -65,6 +65,20 @@ def flash(running: Running, image: bytes, ram_bytes: int, precision: str, progre
     return running.link.hello()
 
 
+def read_meta(running: Running) -> tuple[Hello, bytes]:
+    """What the board says of itself, and its image's meta, without reading the rest of the image."""
+    hello = running.link.hello()
+    if not hello.has_image:
+        raise EspikeError("the board is empty", where=f"board {hello.board}", do="flash it first")
+    head = running.link.request(wire.READ, struct.pack("<II", 0, HEADER_BYTES))
+    begin, count = struct.unpack_from("<II", head, META_OFFSET)
+    out = bytearray()
+    while len(out) < count:
+        piece = min(hello.payload_bytes, count - len(out))
+        out += running.link.request(wire.READ, struct.pack("<II", begin + len(out), piece))
+    return hello, bytes(out)
+
+
 def _check_fit(hello: Hello, image_bytes: int, ram_bytes: int, precision: str, where: str) -> None:
     if precision not in hello.precisions:
         raise EspikeError(f"the board does not run {precision}", where=where, do="pack with another --precision")
@@ -96,6 +110,7 @@ class BoardEngine:
             raise EspikeError("the board is empty", where=f"board {self.name}", do="flash it, or add --flash")
         self.network_hash = self.hello.network_hash
         self._tracks = False
+        self._in_run = False
         self.state: State = running.link.state()
         self.reset()
 
@@ -110,10 +125,11 @@ class BoardEngine:
         self._tracks = track_potentials
         self.state = self._running.link.state()
 
-    def run(self, bursts: int, stimulus: CodedStimulus | None = None) -> Ledger:
-        """Run `bursts` more bursts; stimulus goes along with the requests, records come back."""
+    def run(self, bursts: int, stimulus: CodedStimulus | None = None, *, period_us: int = 0) -> Ledger:
+        """Run `bursts` more bursts, one per period where given; stimulus goes out with the requests."""
         first, last = self.burst + 1, self.burst + bursts
-        records = [r for r in self.stream(bursts, stimulus, flags=RUN_FIRED | RUN_HASHES)]
+        flags = RUN_FIRED | RUN_HASHES | (RUN_REALTIME if period_us else 0)
+        records = list(self.stream(bursts, stimulus, flags=flags, period_us=period_us))
         if [r.burst for r in records] != list(range(first, last + 1)):
             raise LinkError("records were lost on the wire", where=self._running.link.where, do="run it again")
         hashes = np.array([r.hashes for r in records], np.uint32).reshape(-1, 4)
@@ -157,6 +173,7 @@ class BoardEngine:
             raise
 
     def _records(self, flags: int) -> Iterator[Record]:
+        self._in_run = True
         reader = Records(self.burst + 1, fired=bool(flags & RUN_FIRED), hashes=bool(flags & RUN_HASHES))
         expected = 0
         silent = 0.0
@@ -171,8 +188,11 @@ class BoardEngine:
                 expected = (expected + 1) & 0xFF
                 for record in reader.feed(frame.payload):
                     yield Record(*record)
+            elif frame.type == wire.STATE | wire.REPLY:
+                self.state = wire.read_state(frame.payload)
             elif frame.type == wire.DONE | wire.REPLY:
                 self.state = wire.read_state(frame.payload)
+                self._in_run = False
                 return
 
     def _ask_if_silent(self, silent: float) -> float:
@@ -184,8 +204,26 @@ class BoardEngine:
         return silent
 
     def stop(self) -> None:
-        """Ask a run to end; its stream ends with the burst that is on."""
+        """End a run whose stream was left: what is still on its way is thrown away."""
+        if not self._in_run:
+            return
         self._running.link.send(wire.STOP)
+        for frame in self._running.link.frames(_SILENCE_S):
+            if frame is None:
+                raise LinkError("the board does not answer any more", where=self._running.link.where)
+            if frame.type == wire.DONE | wire.REPLY:
+                self.state = wire.read_state(frame.payload)
+                self._in_run = False
+                return
+
+    def ask_state(self) -> None:
+        """Ask for the counters in the middle of a run: `state` has them as soon as the board has answered."""
+        self._running.link.send(wire.STATE)
+
+    @property
+    def bad_frames(self) -> int:
+        """Frames of the board that came damaged."""
+        return self._running.link.bad_frames
 
     def potentials(self) -> NDArray[Any]:
         """int16 or float32 (neurons,): every potential after the last burst."""

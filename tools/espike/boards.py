@@ -9,7 +9,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,9 +153,8 @@ def connect(target: str) -> Running:
     return Running(target, Link(open_transport(target)), None, None)
 
 
-def start(board: Board) -> Running:
-    """Start a board of this machine: its firmware as a process or in its emulator, its flash in `home()`."""
-    program = firmware(board)
+def _locked_place(board: Board) -> tuple[Path, IO[str]]:
+    """The board's folder in `home()`, locked for this process."""
     place = home() / "boards" / board.name
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -174,22 +173,57 @@ def start(board: Board) -> Running:
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
-    process: subprocess.Popen[bytes] | None = None
+    return place, lock
+
+
+def start(board: Board) -> Running:
+    """Start a board of this machine: its firmware as a process or in its emulator, its flash in `home()`.
+
+    Raises: EspikeError where a tool is missing, it is running already, or it does not start.
+    """
+    program = firmware(board)
+    place, lock = _locked_place(board)
     try:
-        process, transport = _launch(board, program, place / "flash.bin")
+        if board.data["kind"] == "native":
+            process, pty = _launch_native(board, program, place / "flash.bin")
+            transport: Transport = _or_end(process, lambda: SerialTransport(pty))
+        else:
+            process, transport = _launch_emulator(board, program, place / "flash.bin")
         return Running(board.name, Link(transport), process, lock)
     except BaseException:
         lock.close()
         raise
 
 
-def _launch(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
-    if board.data["kind"] == "native":
-        return _launch_native(board, program, flash)
-    return _launch_emulator(board, program, flash)
+@contextmanager
+def serve(board: Board) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start a board for other programs -> the port they open, and its process; ended at the end."""
+    program = firmware(board)
+    place, lock = _locked_place(board)
+    with lock:
+        if board.data["kind"] == "native":
+            process, port = _launch_native(board, program, place / "flash.bin")
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                number = free.getsockname()[1]
+            port = f"socket://127.0.0.1:{number}"
+            process = _emulate(board, program, place / "flash.bin", f"{number},server=on,wait=off")
+        try:
+            yield port, process
+        finally:
+            _end(process)
 
 
-def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+def _or_end(process: subprocess.Popen[bytes], make: Callable[[], Transport]) -> Transport:
+    try:
+        return make()
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The board's process, and its pty."""
     process = subprocess.Popen(
         [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -200,42 +234,41 @@ def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess
         text = process.stderr.read().decode().strip()
         _end(process)
         raise EspikeError(f"the board did not start: {text or 'no output'}", where=f"board {board.name}")
-    try:
-        return process, SerialTransport(pty)
-    except BaseException:
-        _end(process)
-        raise
+    return process, pty
 
 
-def _launch_emulator(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
-    where = f"board {board.name}"
+def _emulate(board: Board, program: Path, flash: Path, tcp: str) -> subprocess.Popen[bytes]:
     toolchain.require(board.data)
     if not flash.exists() or flash.stat().st_size != board.flash_bytes:
         with flash.open("ab") as file:
             file.truncate(board.flash_bytes)
+    return subprocess.Popen(
+        [
+            board.data["emulator"], "-M", "virt", "-m", "8M", "-bios", program, "-display", "none",
+            "-monitor", "none", "-drive", f"file={flash},if=pflash,index=1,format=raw",
+            "-serial", f"tcp:127.0.0.1:{tcp},nodelay=on",
+        ],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def _launch_emulator(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+    """The emulator's process, and the connection that its serial port has made to us."""
+    where = f"board {board.name}"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        process = subprocess.Popen(
-            [
-                board.data["emulator"], "-M", "virt", "-m", "8M", "-bios", program, "-display", "none",
-                "-monitor", "none", "-drive", f"file={flash},if=pflash,index=1,format=raw",
-                "-serial", f"tcp:127.0.0.1:{port},nodelay=on",
-            ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        try:
+        process = _emulate(board, program, flash, str(server.getsockname()[1]))
+
+        def accept() -> Transport:
             for _ in range(100):
                 if select.select([server], [], [], 0.2)[0]:
-                    connection, _ = server.accept()
-                    return process, SocketTransport(connection, where)
+                    return SocketTransport(server.accept()[0], where)
                 if process.poll() is not None:
                     assert process.stderr is not None
                     text = process.stderr.read().decode().strip().splitlines() or ["no output"]
                     raise EspikeError(f"the emulator ended: {text[-1]}", where=where)
             raise EspikeError("the emulator does not connect", where=where)
-        except BaseException:
-            _end(process)
-            raise
+
+        return process, _or_end(process, accept)
 
 
 @contextmanager

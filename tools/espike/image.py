@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from espike_sim.connectome import Area, area_from_meta, area_meta
+from espike_sim.connectome import area_meta
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome, accumulator_bound
 
@@ -18,6 +18,8 @@ from . import rows
 
 VERSION = 1
 HEADER_BYTES = 136
+META_OFFSET = 52
+"""Where the header says where meta begins and how many bytes it has."""
 BLOCK_BYTES = 4096
 PRECISION_CODES = {"int8": 1, "fp16": 2, "fp32": 3}
 PARAMETERS = ("threshold", "limit", "retained", "refractory", "fire_limit", "snooze", "fire_draw")
@@ -161,14 +163,3 @@ def _meta(q: QuantizedConnectome) -> dict[str, Any]:
         "connectome_hash": q.connectome_hash,
         "report": q.report,
     }
-
-
-def read_areas(meta: bytes, where: str) -> tuple[Area, ...]:
-    """The areas of an image, by its meta. Raises: EspikeError where it is damaged."""
-    try:
-        areas = json.loads(meta)["areas"]
-        return tuple(area_from_meta(area, where) for area in areas)
-    except (ValueError, KeyError, TypeError):
-        raise EspikeError("the image's meta is not espike's", where=where, do="pack it again") from None
-
-

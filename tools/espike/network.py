@@ -6,19 +6,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from espike_sim import connectome as connectome_file
 from espike_sim import npzfile
 from espike_sim import quantized as quantized_file
-from espike_sim.connectome import Area, Connectome
+from espike_sim.connectome import Area, Connectome, area_from_meta
 from espike_sim.errors import EspikeError
 from espike_sim.host import ImageView
-from espike_sim.quantized import QuantizedConnectome
+from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 
 from . import genome as genomes
-from .image import Packed, pack, read_areas
+from .image import Packed, pack
 from .quantize import quantize
 
 QUANTIZED_SUFFIX = ".quantized.npz"
@@ -39,7 +41,7 @@ class Options:
     progress: Progress | None = field(default=None, compare=False)
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """What a file holds, by its first bytes: genome, connectome, quantized-connectome or image."""
     try:
         with path.open("rb") as file:
@@ -60,7 +62,7 @@ def _kind(path: Path) -> str:
 
 def load_connectome(path: Path, options: Options) -> Connectome:
     """A genome grown, or a connectome file read. Raises: EspikeError saying what is wrong with it."""
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "genome":
         return genomes.develop(
             genomes.read(path),
@@ -80,7 +82,7 @@ def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
 
     An image is taken by the quantized connectome beside it. Raises: EspikeError saying what is wrong.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "image":
         return _beside(path)
     if kind == quantized_file.FORMAT:
@@ -132,28 +134,41 @@ def write_packed(packed: Packed, quantized: QuantizedConnectome, path: Path) -> 
 
 
 @dataclass(frozen=True)
-class Places:
-    """The areas of a running network, for stimuli and names; read from a file or from a board."""
+class Network:
+    """What an image says of itself: enough to make a stimulus for it and to name its neurons."""
 
+    precision: str
     areas: tuple[Area, ...]
+    scale: NDArray[np.float64]  # (areas,)
+    stimulus_limit: NDArray[Any]  # (areas,)
 
     @property
     def neurons(self) -> int:
         """Neurons of all areas."""
         return sum(area.count for area in self.areas)
 
-    def describe(self, neuron: int) -> str:
-        """A neuron as area and coordinates."""
-        for area in self.areas:
-            if area.first <= neuron < area.first + area.count:
-                x, y, z, k = area.coordinates(neuron)
-                return f"{area.id} ({x}, {y}, {z})" + (f" neuron {k}" if area.neurons_per_voxel > 1 else "")
-        return f"neuron {neuron}"
+
+def describe(areas: tuple[Area, ...], neuron: int) -> str:
+    """A neuron as area and coordinates."""
+    for area in areas:
+        if area.first <= neuron < area.first + area.count:
+            x, y, z, k = area.coordinates(neuron)
+            return f"{area.id} ({x}, {y}, {z})" + (f" neuron {k}" if area.neurons_per_voxel > 1 else "")
+    return f"neuron {neuron}"
 
 
-def places_of(view: ImageView, where: str) -> Places:
-    """The areas of an image, by its meta."""
-    return Places(read_areas(view.meta, where))
+def read_network(meta: bytes, precision: str, where: str) -> Network:
+    """The network that an image's meta describes. Raises: EspikeError where it is not espike's."""
+    try:
+        values = json.loads(meta)
+        areas = tuple(area_from_meta(area, where) for area in values["areas"])
+        scale = np.array(values["scale"], np.float64)
+        limit = np.array(values["stimulus_limit"], NUMBER_TYPES[precision].input)
+        if not len(areas) == len(scale) == len(limit):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, OverflowError):
+        raise EspikeError("the image's meta is not espike's", where=where, do="pack it again") from None
+    return Network(precision, areas, scale, limit)
 
 
 def packed_view(quantized: QuantizedConnectome) -> tuple[Packed, ImageView]:

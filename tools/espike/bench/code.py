@@ -57,7 +57,7 @@ def build_firmware() -> Path | None:
     if importlib.util.find_spec("SCons") is None:
         return None
     b = board()
-    command = [sys.executable, "-m", "SCons", "-s", "-C", toolchain.ROOT, f"board={b['name']}"]
+    command: list[str | Path] = [sys.executable, "-m", "SCons", "-s", "-C", toolchain.ROOT, f"board={b['name']}"]
     toolchain.run(command, where=f"board {b['name']}")
     return toolchain.firmware_path(b)
 

@@ -104,7 +104,10 @@ def _emulate(command: Sequence[str]) -> str:
 
 
 def rows_network(*, uniform: bool = False, candidates_only: bool = False) -> QuantizedConnectome:
-    """1,000 plain neurons with random rows of 64; uniform: all weights equal. Their threshold is out of a row's reach."""
+    """1,000 plain neurons with random rows of 64; uniform: all weights equal.
+
+    No sum of a burst reaches the threshold.
+    """
     weights = (20, 20) if uniform else (-100, 100)
     neurons = networks.Neurons(threshold=2000, leak=1 / 16, stimulus_limit=2047)
     synapses = networks.random_rows(NEURONS, FAN_OUT, weights, seed=1)

@@ -98,6 +98,7 @@ PEERS = {
     "10k_1m": PeerNetwork(10_000, 1_000_000, 100, (57, 68)),
     "22590_500k": PeerNetwork(22_590, 500_000, 0, (56, 66)),
     "100k_10m": PeerNetwork(100_000, 10_000_000, 100, (57, 68)),
+    "1200k_12m": PeerNetwork(1_200_000, 12_000_000, 10, (58, 66)),
 }
 PEER_NEURONS = Neurons(threshold=1016, leak=1 / 16, refractory=2)
 

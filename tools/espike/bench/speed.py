@@ -18,9 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from espike_sim._core import ffi, lib
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
-from espike_sim.host import Host, ImageView, ffi, lib
+from espike_sim.host import Host, ImageView
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
 
@@ -182,8 +183,9 @@ def check_loop(q: QuantizedConnectome, folder: Path) -> None:
     for burst, expected in enumerate(counts, 1):
         before = loop.spikes
         loop.run(1)
-        if loop.spikes - before != expected:
-            raise EspikeError(f"burst {burst} has {loop.spikes - before} spikes, expected {expected}", where="bench loop")
+        spikes = loop.spikes - before
+        if spikes != expected:
+            raise EspikeError(f"burst {burst} has {spikes} spikes, expected {expected}", where="bench loop")
 
 
 def against_loop(name: str, folder: Path) -> tuple[float, list[Rate]] | None:

@@ -1,0 +1,58 @@
+# espike: `make demo` and `make test` set themselves up; `make help` lists the rest.
+
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+CORE := $(shell find c_core hostsim -name '*.[ch]' -o -name '*.inc' -o -name _build.py)
+PACKAGES := gcc-riscv64-unknown-elf qemu-system-misc clang
+SOAK_BURSTS := 100000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test toolchain bench soak lint clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(VENV)/ready ## make .venv with espike in it (once; again when pyproject.toml or the core changes)
+
+$(VENV)/ready: $(VENV)/installed $(CORE)
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(VENV)/installed: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "espike needs Python 3.11 or later; set PYTHON=..., or: apt-get install python3 python3-venv python3-dev"; exit 1; }
+	@command -v cc >/dev/null || { echo "espike needs a C compiler: apt-get install gcc libc6-dev python3-dev"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "espike needs venv: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys, sysconfig, os; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || \
+		{ echo "espike needs Python's headers: apt-get install python3-dev"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing espike into $(VENV)"
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,plot]'
+	@touch $@
+
+demo: setup ## grow, pack, flash, run and verify a network on the boards of this machine
+	@$(BIN)/espike demo
+
+test: setup ## all tests; what needs `make toolchain` is skipped, visibly, without it
+	@$(BIN)/python scripts/check_core.py
+	@$(BIN)/pytest -n 2
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup ## measure every figure, goals beside them
+	@$(BIN)/espike bench
+
+soak: setup ## the long runs: 10^5 bursts, full sweeps, longer fuzzing
+	@$(BIN)/pytest -n 2 --soak
+
+toolchain: ## cross compilers, QEMU and clang from Debian (as root)
+	@if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES); \
+	else echo "run as root: apt-get install $(PACKAGES)"; exit 1; fi
+
+clean: ## remove what was built, keep .venv
+	@rm -rf build out hostsim/espike_sim/*.so

@@ -1,0 +1,34 @@
+"""What every test shares: the --soak option, and boards that keep their flash in a folder of the session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="also run what takes minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        return
+    for item in items:
+        if "soak" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="a long run, only with --soak"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def espike_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Boards by name live in a folder of this session (and worker), and are ended with it."""
+    before = os.environ.get("ESPIKE_HOME")
+    os.environ["ESPIKE_HOME"] = str(tmp_path_factory.mktemp("espike-home"))
+    yield
+    import engines
+
+    engines.close_boards()
+    os.environ.pop("ESPIKE_HOME")
+    if before is not None:
+        os.environ["ESPIKE_HOME"] = before

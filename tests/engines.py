@@ -1,0 +1,125 @@
+"""quantized connectome -> engine of each kind; boards are started once per session, each case only flashes."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import numpy as np
+import pytest
+from espike import boards, toolchain
+from espike.board import BoardEngine, flash
+from espike.boards import Running
+from espike.image import pack
+from espike.link import LinkError
+from espike_sim import ledger
+from espike_sim.engine import CodedStimulus, Engine
+from espike_sim.errors import EspikeError
+from espike_sim.ledger import Ledger
+from espike_sim.quantized import QuantizedConnectome
+from espike_sim.reference import Reference
+
+BOARDS = ("native", "emu-rv32")
+NAMES = ("reference", "host", *BOARDS)
+"""Every engine that a case runs on."""
+
+_running: dict[str, Running] = {}
+
+
+def host(q: QuantizedConnectome) -> Engine:
+    """The C core on this machine, from the packed image; skips where the core is not built."""
+    try:
+        from espike_sim.host import Host, ImageView
+    except EspikeError as error:
+        pytest.skip(str(error))
+    return Host(ImageView(pack(q).data))
+
+
+def board_file(name: str) -> boards.Board:
+    """A board whose firmware is built; skips where one of its programs is missing."""
+    board = boards.boards()[name]
+    if board.missing:
+        pytest.skip(f"board {name}: {', '.join(board.missing)} not found")
+    toolchain.BUILD.mkdir(exist_ok=True)
+    with (toolchain.BUILD / "tests.lock").open("w") as lock:  # of several workers one builds
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        boards.firmware(board)
+    return board
+
+
+def board(name: str) -> Running:
+    """The session's running board of a name; a board that stopped answering is started again."""
+    running = _running.get(name)
+    if running is not None:
+        try:
+            running.link.hello(timeout=1)
+        except LinkError:
+            _running.pop(name).close()
+            running = None
+    if running is None:
+        running = _running[name] = boards.start(board_file(name))
+    return running
+
+
+def close_boards() -> None:
+    """End every board of the session."""
+    while _running:
+        _running.popitem()[1].close()
+
+
+@contextmanager
+def board_apart(name: str) -> Iterator[boards.Board]:
+    """A board for a test that starts it by itself: the session's own is ended first."""
+    if name in _running:
+        _running.pop(name).close()
+    yield board_file(name)
+
+
+def put(running: Running, q: QuantizedConnectome) -> BoardEngine:
+    """Flash a network and meet it; the board stays when the engine is closed."""
+    from espike_sim.host import ImageView
+
+    data = pack(q).data
+    flash(running, data, ImageView(data).ram_bytes, q.precision)
+    return BoardEngine(running, owns=False)
+
+
+def make(name: str, q: QuantizedConnectome) -> Engine:
+    """The engine of a name for a network; skips visibly where its tools are missing."""
+    if name == "reference":
+        return Reference(q)
+    if name == "host":
+        return host(q)
+    return put(board(name), q)
+
+
+def assert_same(found: Ledger, wanted: Ledger) -> None:
+    """Two ledgers agree: network, fired ids, state hash, hash with potentials."""
+    assert ledger.compare(found, wanted) is None
+    assert found.network_hash == wanted.network_hash
+    assert np.array_equal(found.hashes, wanted.hashes)
+    assert found.potential_hashes is not None
+    assert wanted.potential_hashes is not None
+    assert np.array_equal(found.potential_hashes, wanted.potential_hashes)
+
+
+def assert_agree(a: Engine, b: Engine, bursts: int, stimulus: CodedStimulus | None) -> Ledger:
+    """Two engines agree over `bursts` more bursts in everything they tell -> the first one's ledger."""
+    mine, yours = a.run(bursts, stimulus), b.run(bursts, stimulus)
+    assert_same(mine, yours)
+    assert a.counters() == b.counters()
+    assert np.array_equal(a.potentials(), b.potentials())
+    return mine
+
+
+def agree(q: QuantizedConnectome, bursts: int, stimulus: CodedStimulus | None, *names: str) -> Ledger:
+    """The named engines agree with the reference on a network -> its ledger."""
+    with closing(Reference(q)) as reference:
+        wanted = reference.run(bursts, stimulus)
+        for name in names:
+            with closing(make(name, q)) as engine:
+                assert_same(engine.run(bursts, stimulus), wanted)
+                assert engine.counters() == reference.counters()
+                assert np.array_equal(engine.potentials(), reference.potentials())
+    return wanted

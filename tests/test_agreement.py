@@ -1,0 +1,292 @@
+"""Reference, host and boards agree to the bit on networks of every shape: ledgers, hashes, counters, potentials."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import engines
+import numpy as np
+import pytest
+from espike.image import pack
+from espike.rows import CODEC_NAMES
+from espike_sim.engine import CodedStimulus
+from espike_sim.pcg import pcg_one
+from espike_sim.quantized import ALWAYS, QuantizedConnectome, accumulator_bound
+from espike_sim.random_networks import random_network, random_stimulus
+from espike_sim.reference import Reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_edit import ESCAPES, WIDE_INPUT, Image
+from small_networks import Synapses, network, stimulus
+
+PRECISIONS = ("int8", "fp32")
+OTHERS = engines.NAMES[1:]
+"""What is compared with the reference."""
+
+
+SHAPES = st.fixed_dictionaries(
+    {
+        "areas": st.integers(1, 8),
+        "largest_area": st.sampled_from([4, 20, 60, 140]),
+        "wide_area": st.booleans(),
+        "fan_out": st.sampled_from([0.0, 0.4, 2.0, 6.0, 25.0]),
+        "density": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+        "inhibitory": st.sampled_from([0.0, 0.35, 1.0]),
+        "features": st.booleans(),
+    }
+)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("candidates_only", [True, False])
+def test_host_agrees_on_random_networks(precision: str, candidates_only: bool) -> None:
+    @settings(max_examples=45, deadline=None, database=None)
+    @given(st.integers(0, 2**32 - 1), SHAPES, st.sampled_from([0.0, 0.08, 0.5]))
+    def agrees(seed: int, shape: dict[str, Any], rate: float) -> None:
+        q = random_network(seed, precision, candidates_only, **shape)
+        engines.agree(q, 24, random_stimulus(q, seed ^ 1, 24, rate), "host")
+
+    agrees()
+
+
+@pytest.mark.parametrize("name", engines.BOARDS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("seed", "candidates_only", "shape"),
+    [
+        (11, True, {}),
+        (12, False, {}),
+        (13, True, {"areas": 8, "density": 1.0, "fan_out": 15.0}),
+        (14, False, {"features": False, "wide_area": False}),
+    ],
+)
+def test_boards_agree_on_random_networks(
+    seed: int, candidates_only: bool, shape: dict[str, Any], precision: str, name: str
+) -> None:
+    q = random_network(seed, precision, candidates_only, **shape)
+    engines.agree(q, 40, random_stimulus(q, seed, 40), name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_parts_resets_and_untracked_potentials(precision: str, name: str) -> None:
+    q = random_network(21, precision)
+    entries = random_stimulus(q, 21, 30)
+    with closing(engines.make(name, q)) as engine, closing(Reference(q)) as reference:
+        engine.run(7, entries)
+        for track in (False, True):
+            engine.reset(track_potentials=track)
+            assert engine.burst == 0
+            reference.reset()
+            for bursts in (0, 1, 17, 12):
+                found, wanted = engine.run(bursts, entries), reference.run(bursts, entries)
+                assert np.array_equal(found.hashes, wanted.hashes)
+                assert np.array_equal(found.ids, wanted.ids)
+                assert (found.potential_hashes is None) == (not track)
+            assert np.array_equal(engine.potentials(), reference.potentials())
+
+
+def gaps(rows: int, gap: list[int], area: int, seed: int, largest: int = 90) -> tuple[Any, Any, Any]:
+    """Rows of synapses whose gaps repeat the pattern `gap` to the end of the area; mixed weights."""
+    rng = np.random.default_rng(seed)
+    pattern = np.cumsum(np.resize(gap, area))
+    pattern = pattern[pattern < area]
+    target = np.tile(pattern, rows)
+    weight = rng.integers(-largest // 3, largest, len(target))
+    return np.repeat(np.arange(rows), len(pattern)), target, weight
+
+
+def uniform(rows: int, gap: list[int], area: int, seed: int) -> tuple[Any, Any, Any]:
+    """The same with one weight per row."""
+    source, target, _ = gaps(rows, gap, area, seed)
+    return source, target, np.random.default_rng(seed).integers(-200, 600, rows)[source]
+
+
+BIG = 70_000
+ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
+    # name: neurons of the areas, synapses, codecs hit, smallest log2 of rows per block
+    "d8": ([40, 300], [Synapses(0, 1, *gaps(40, [0, 3, 200, 17], 300, 1))], {"d8"}, 5),
+    "d8 longest gap": ([9, 600], [Synapses(0, 1, *gaps(9, [2, 254, 254, 1], 600, 2))], {"d8"}, 5),
+    "d8 escapes": ([40, 2000], [Synapses(0, 1, *gaps(40, [7, 130, 255, 200, 130, 140], 2000, 3))], {"d8 escapes"}, 5),
+    "d8 two escapes": ([9, 3000], [Synapses(0, 1, *gaps(9, [5, *[150] * 9, 510], 3000, 4))], {"d8 escapes"}, 5),
+    "d8 uniform": ([40, 300], [Synapses(0, 1, *uniform(40, [0, 3, 200, 17], 300, 5))], {"d8-uniform"}, 5),
+    "d8 uniform escapes": (
+        [9, 3000],
+        [Synapses(0, 1, *uniform(9, [5, *[150] * 9, 509, 510], 3000, 6))],
+        {"d8-uniform escapes"},
+        5,
+    ),
+    "wide": ([40, 5000], [Synapses(0, 1, *gaps(40, [1, 900, 20, 700], 5000, 7))], {"wide"}, 5),
+    "wide uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [1, 900, 20, 700], 5000, 8))], {"wide-uniform"}, 5),
+    "wide one per row": ([50, 100], [Synapses(0, 1, range(50), range(50), [50, -30] * 25)], {"wide-uniform"}, 5),
+    "long rows": ([33, 4000], [Synapses(0, 1, *gaps(33, [1], 4000, 9))], {"d8"}, 3),
+    "rows past 64 KiB": ([3, 40_000], [Synapses(0, 1, *gaps(3, [1], 40_000, 10, 20))], {"d8"}, 0),
+    "last of 65,536": ([2, 65_536], [Synapses(0, 1, [0, 1, 1], [65_535, 65_534, 65_535], [70, 8, 9])], {"d8"}, 5),
+    "area past 65,536": (
+        [20, BIG],
+        [Synapses(0, 1, *gaps(20, [30, 9000, 100, 40], BIG, 11)), Synapses(0, 1, *uniform(20, [69_000, 999], BIG, 12))],
+        {"wide", "wide-uniform"},
+        5,
+    ),
+    "from an area past 65,536": (
+        [BIG, 30],
+        [Synapses(0, 1, [0, 65_535, 65_536, BIG - 1], [1, 2, 3, 29], [9, 8, 7, 6]), Synapses(0, 0, [0], [BIG - 1], [99])],
+        {"wide-uniform"},
+        5,
+    ),
+    "many kinds": (
+        [1, 1, 40, 600],
+        [
+            Synapses(0, 1, [], [], []),
+            Synapses(0, 1, [0, 0], [0, 0], [50, -20]),
+            Synapses(1, 0, [0], [0], [70]),
+            Synapses(0, 3, *gaps(1, [0, 100, 30], 600, 13)),
+            Synapses(2, 3, *gaps(40, [2, 140, 300, 130], 600, 14)),
+            Synapses(2, 2, *uniform(40, [0, 1], 40, 15)),
+            Synapses(3, 2, [599], [39], [127]),
+            Synapses(2, 2, [], [], []),
+        ],
+        {"d8", "d8 escapes", "d8-uniform", "wide-uniform"},
+        5,
+    ),
+}  # fmt: skip
+
+
+def codecs(q: QuantizedConnectome) -> tuple[set[str], int]:
+    """The row codecs that the image of a network uses for rows that exist, and the smallest log2 of rows per block."""
+    image = Image(pack(q).data)
+    count = image.header("PROJECTIONS")
+    words = [image.word(image.projection(i, "CODEC").offset) for i in range(count) if image.rows(i)]
+    names = {CODEC_NAMES[word & 255] + (" escapes" if word & ESCAPES else "") for word in words}
+    return names, min(word >> 16 & 255 for word in words)
+
+
+def row_case(name: str, precision: str, candidates_only: bool) -> tuple[QuantizedConnectome, CodedStimulus]:
+    counts, synapses, _, _ = ROW_CASES[name]
+    q = network(precision, counts, synapses, candidates_only=candidates_only, retained=None, threshold=60)
+    rng = np.random.default_rng(1)
+    sources = np.unique(q.source)
+    some = rng.permutation(sources)[: max(1, len(sources) // 2)]
+    entries = [(burst, int(n), 61) for burst in (1, 4) for n in (sources if burst == 1 else some)]
+    return q, stimulus(q, entries)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", ROW_CASES)
+def test_every_row_codec(case: str, precision: str, name: str) -> None:
+    for candidates_only in (True, False) if name == "host" else (len(case) % 2 == 0,):
+        q, entries = row_case(case, precision, candidates_only)
+        bursts = 5 if q.neurons < 10_000 else 3
+        found = engines.agree(q, bursts, entries, name)
+        assert found.spikes >= 2
+
+
+@pytest.mark.parametrize("case", ROW_CASES)
+def test_row_cases_hit_their_codecs(case: str) -> None:
+    _, _, wanted, block_log2 = ROW_CASES[case]
+    assert codecs(row_case(case, "int8", True)[0]) == (wanted, block_log2)
+
+
+def preimage(hashed: int) -> int:
+    """The number whose pcg hash is `hashed`: the permutation, backwards."""
+    word = hashed ^ hashed >> 22  # the upper 10 bits stand as they are
+    word = word * pow(277803737, -1, 1 << 32) & 0xFFFFFFFF
+    shift, state = (word >> 28) + 4, word
+    for _ in range(32 // shift + 1):
+        state = word ^ state >> shift
+    return (state - 2891336453) * pow(747796405, -1, 1 << 32) & 0xFFFFFFFF
+
+
+def test_always_fires_at_the_highest_draw() -> None:
+    """The one draw that no bound below ALWAYS passes. Neuron 0 meets it in one burst of 2^32: the engines are put there."""
+    highest = preimage(0xFFFFFFFF)
+    assert pcg_one(highest) == 0xFFFFFFFF
+    burst = highest * pow(1597334677, -1, 1 << 32) & 0xFFFFFFFF
+    for bound, fires in ((ALWAYS, True), (ALWAYS - 1, False)):
+        q = network("int8", [1], fire_draw=np.full(1, bound, np.uint32))
+        reference, host = Reference(q), engines.host(q)
+        reference.burst = burst - 1
+        host._engine.burst = burst - 1  # type: ignore[attr-defined]
+        entry = stimulus(q, [(burst, 0, 100)])
+        assert engines.assert_agree(reference, host, 1, entry).ids.tolist() == [0] * fires
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("candidates_only", "bound", "wide"),
+    [(False, 32767, False), (False, 32768, True), (True, 16383, False), (True, 16384, True)],
+)
+def test_sums_at_the_accumulators_end(candidates_only: bool, bound: int, wide: bool, sign: int, name: str) -> None:
+    weight = bound - 1  # and 1 from the stimulus
+    group = Synapses(0, 1, [0, 0], [0, 1], [sign * weight] * 2)
+    q = network("int8", [1, 2], [group], candidates_only=candidates_only, stimulus_limit=1, threshold=1, guard_bits=1)
+    q.threshold[1:] = 32767
+    assert accumulator_bound(q).max() == bound
+    image = Image(pack(q).data)
+    assert bool(image.word(image.area(1, "FLAGS").offset) & WIDE_INPUT) == wide
+    entries = stimulus(q, [(t, n, sign if n else 1) for t in (1, 2, 3) for n in (0, 1)])
+    engines.agree(q, 4, entries, name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("candidates_only", [True, False])
+def test_sums_of_zero_make_candidates(precision: str, candidates_only: bool, name: str) -> None:
+    """Neuron 2 gets +5 and -5, neuron 3 a weight of 0, 4 a stimulus of 0, 5 a power of 0, 6 nothing: only 6 keeps all."""
+    group = Synapses(0, 1, [0, 1, 0], [0, 0, 1], [5, -5, 0])
+    half = 16384 if precision == "int8" else 0.5
+    power = {
+        "power_neuron": np.array([5], np.uint32),
+        "power_value": np.zeros(1, "i4" if precision == "int8" else "f4"),
+    }
+    q = network(precision, [2, 5], [group], candidates_only=candidates_only, retained=half, **power)
+    charge = [(1, n, 64) for n in range(2, 7)]
+    entries = stimulus(q, [*charge, (1, 0, 100), (1, 1, 100), (2, 4, 0)])
+    engines.agree(q, 2, entries, name)
+    reference = Reference(q)
+    reference.run(2, entries)
+    kept = 32 if candidates_only else 16
+    assert reference.potentials()[2:].tolist() == [16, 16, 16, 16, kept]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("candidates_only", [True, False])
+def test_fp32_sums_that_leave_binary32(candidates_only: bool, name: str) -> None:
+    """Sums of 3e38 pass the largest float: the accumulator is infinite, the potential is clamped and counted."""
+    big = 3e38
+    group = Synapses(
+        0, 1, [0, 1, 2, 0, 1, 2, 0, 1], [0, 0, 0, 1, 1, 1, 2, 2], [big, big, -big, -big, -big, big, big, -big]
+    )
+    q = network("fp32", [3, 3], [group], candidates_only=candidates_only, stimulus_limit=3.4e38, threshold=3e38)
+    q.threshold[:3] = 1
+    entries = stimulus(q, [(1, 0, 1), (1, 1, 1), (1, 2, 1), (2, 4, -3.4e38), (2, 5, 3.4e38), (3, 5, -3.4e38)])
+    engines.agree(q, 4, entries, name)
+    with closing(engines.make(name, q)) as engine:
+        engine.run(2, entries)
+        assert engine.counters().saturations == 3
+        assert np.all(np.isfinite(engine.potentials()))
+
+
+def agree_long(precision: str, bursts: int) -> None:
+    """Reference and host agree on a 1,000-neuron network with every feature, 5,000 bursts at a time."""
+    q = random_network(31, precision, True, areas=20, largest_area=50, density=0.12)
+    assert 900 < q.neurons < 1500
+    reference, host = Reference(q), engines.host(q)
+    for begin in range(0, bursts, 5000):
+        part = random_stimulus(q, begin, 5000, 0.02)
+        found = engines.assert_agree(reference, host, 5000, CodedStimulus(part.burst + begin, part.neuron, part.value))
+        assert found.spikes > 5000
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_long_run(precision: str) -> None:
+    agree_long(precision, 5000)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_soak(precision: str) -> None:
+    agree_long(precision, 100_000)

@@ -1,0 +1,5 @@
+"""`python -m espike`"""
+
+from .cli import main
+
+main()

@@ -1,0 +1,214 @@
+"""key -> figure: every key of the bench, its unit, its goal, and what takes it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .. import toolchain
+from . import agreement, code, instructions, native, networks, sizes, speed
+
+Number = int | float
+RESIDENT_BURSTS = 100
+
+
+@dataclass
+class Bench:
+    """What the keys of one run share: built once, when the first key needs it."""
+
+    folder: Path
+    full: bool = False
+    boards: Sequence[agreement.EngineMaker] = ()
+    races: dict[str, tuple[float, list[speed.Rate]] | None] = field(default_factory=dict)
+
+    @cached_property
+    def cross(self) -> bool:
+        """Are the compiler and the emulator of the rv32 board installed?"""
+        return not toolchain.missing(instructions.board())
+
+    @cached_property
+    def program(self) -> Path | None:
+        """The instruction counter, None where it cannot be built or run."""
+        return instructions.build(self.folder) if self.cross else None
+
+    @cached_property
+    def firmware(self) -> Path | None:
+        """The firmware of the rv32 board."""
+        return code.build_firmware() if self.cross else None
+
+    @cached_property
+    def million(self) -> native.NativeRun | None:
+        """A run of the largest network."""
+        if not native.available(callgrind=False):
+            return None
+        return native.run(networks.peer_network("1200k_12m"), self.folder, RESIDENT_BURSTS, RESIDENT_BURSTS)
+
+    def race(self, name: str) -> tuple[float, list[speed.Rate]] | None:
+        """The host engine against the plain loop on one of networks.PEERS."""
+        if name not in self.races:
+            self.races[name] = speed.against_loop(name, self.folder)
+        return self.races[name]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One figure. `goal`: at most (direction "<=") or at least (">="); None = reported."""
+
+    name: str
+    unit: str
+    goal: Number | None
+    direction: str
+    about: str
+    take: Callable[[Bench], Number | None]
+    full: bool = False
+    """Taken only in a full run, or when named."""
+
+    def reached(self, value: Number | None) -> bool | None:
+        """Does a value meet the goal? None where there is no goal or no value."""
+        if value is None or self.goal is None:
+            return None
+        return value <= self.goal if self.direction == "<=" else value >= self.goal
+
+
+def _rv32(measure: Callable[[Path], Number]) -> Callable[[Bench], Number | None]:
+    return lambda bench: None if bench.program is None else measure(bench.program)
+
+
+def _events(*, uniform: bool = False, candidates_only: bool = False) -> Callable[[Bench], Number | None]:
+    def measure(program: Path) -> Number:
+        return instructions.per_event(
+            program, instructions.rows_network(uniform=uniform, candidates_only=candidates_only)
+        )
+
+    return _rv32(measure)
+
+
+def _core_text(precision: str) -> Callable[[Bench], Number | None]:
+    return lambda bench: code.core_text_bytes(bench.folder, precision) if bench.cross else None
+
+
+def _firmware(measure: Callable[[Path], int]) -> Callable[[Bench], Number | None]:
+    return lambda bench: None if bench.firmware is None else measure(bench.firmware)
+
+
+def _ratio(name: str) -> Callable[[Bench], Number | None]:
+    def take(bench: Bench) -> Number | None:
+        race = bench.race(name)
+        return None if race is None else race[0]
+
+    return take
+
+
+def _rates(name: str, figure: Callable[[list[speed.Rate]], float]) -> Callable[[Bench], Number | None]:
+    def take(bench: Bench) -> Number | None:
+        race = bench.race(name)
+        return None if race is None else figure(race[1])
+
+    return take
+
+
+def _million(figure: Callable[[native.NativeRun], float]) -> Callable[[Bench], Number | None]:
+    return lambda bench: None if bench.million is None else figure(bench.million)
+
+
+def _peer_flash(name: str) -> Callable[[Bench], Number]:
+    return lambda bench: sizes.flash_bytes_per_synapse(networks.peer_network(name))
+
+
+KEYS: tuple[Key, ...] = (
+    Key("ram_bytes_per_neuron_lif", "B", 4.5, "<=", "RAM of a plain LIF neuron, int8, N = 1,000",
+        lambda bench: sizes.plain_ram_bytes("int8")),
+    Key("ram_bytes_per_neuron_lif_fp32", "B", None, "", "the same network in fp32",
+        lambda bench: sizes.plain_ram_bytes("fp32")),
+    Key("ram_bytes_per_neuron_feagi", "B", 6.5, "<=", "int8 with refractory period, consecutive fire limit and snooze",
+        lambda bench: sizes.feagi_ram_bytes()),
+    Key("flash_bytes_per_synapse_d8w8", "B", 2.05, "<=", "rows and row index, N = 1,000, 64 random targets each",
+        lambda bench: sizes.rows_flash_bytes((-100, 100))),
+    Key("flash_bytes_per_synapse_uniform", "B", 1.09, "<=", "the same with one weight per row",
+        lambda bench: sizes.rows_flash_bytes((20, 20))),
+    Key("flash_bytes_per_synapse_22590_500k", "B", 3.15, "<=", "one randomly wired area of 22,590 neurons",
+        _peer_flash("22590_500k")),
+    Key("flash_bytes_per_synapse_1200k_12m", "B", 4.2, "<=", "one randomly wired area of 1.2 million neurons",
+        _peer_flash("1200k_12m"), full=True),
+    Key("core_text_bytes_rv32", "B", 14336, "<=", "code and constants of the core in an int8 firmware, -Os",
+        _core_text("int8")),
+    Key("core_text_bytes_rv32_fp32", "B", None, "", "the same for fp32, software floats included",
+        _core_text("fp32")),
+    Key("firmware_text_bytes_rv32", "B", 28672, "<=", "flash of the whole emu-rv32 firmware (int8 and fp32)",
+        _firmware(code.firmware_text_bytes)),
+    Key("firmware_ram_bytes_rv32", "B", 8192, "<=", "its RAM without the network",
+        _firmware(code.firmware_ram_bytes)),
+    Key("rv32_instr_per_event_d8w8", "instructions", 10.2, "<=", "whole propagation per event, rows of 64, 2 % fired",
+        _events()),
+    Key("rv32_instr_per_event_uniform", "instructions", 8.5, "<=", "the same with one weight per row",
+        _events(uniform=True)),
+    Key("rv32_instr_per_event_d8w8_candidates", "instructions", 12.2, "<=", "d8w8 where candidates are marked",
+        _events(candidates_only=True)),
+    Key("rv32_instr_per_neuron_lif", "instructions", 20, "<=", "an updated neuron, int8, plain LIF",
+        _rv32(lambda program: instructions.per_neuron(program, quiet=False))),
+    Key("rv32_instr_per_neuron_quiet", "instructions", 1.5, "<=", "a neuron at rest without input",
+        _rv32(lambda program: instructions.per_neuron(program, quiet=True))),
+    Key("rv32_instr_per_burst_empty", "instructions", 600, "<=", "a burst of 1,000 neurons at rest",
+        _rv32(instructions.burst_empty)),
+    Key("host_ratio_c_loop_1k_50k", "x", 1.0, ">=", "events per second over a plain C loop, 1,000 neurons",
+        _ratio("1k_50k")),
+    Key("host_ratio_c_loop_10k_1m", "x", 1.2, ">=", "the same, 10,000 neurons, 1 million synapses",
+        _ratio("10k_1m")),
+    Key("host_ratio_c_loop_22590_500k", "x", 1.5, ">=", "the same, 22,590 neurons, 500,000 synapses",
+        _ratio("22590_500k")),
+    Key("host_ratio_c_loop_100k_10m", "x", 2.0, ">=", "the same, 100,000 neurons, 10 million synapses",
+        _ratio("100k_10m"), full=True),
+    Key("host_burst_us_22590_500k", "us", None, "", "a burst at 1 % firing",
+        _rates("22590_500k", speed.us_per_burst)),
+    Key("host_events_per_s_10k_1m", "events/s", None, "", "whole bursts at 2 % firing",
+        _rates("10k_1m", speed.events_per_s)),
+    Key("host_speed_ratio_int8_fp32", "x", 1.0, ">=", "int8 over fp32, 10,000 neurons",
+        lambda bench: speed.int8_over_fp32("10k_1m")),
+    Key("reference_speed_ratio", "x", None, "", "host engine over numpy reference, 10,000 neurons",
+        lambda bench: speed.host_over_reference("10k_1m")),
+    Key("host_instr_per_event_10k_1m", "instructions", 8.5, "<=", "host instructions, whole bursts (callgrind)",
+        lambda bench: native.instructions_per_event("10k_1m", bench.folder), full=True),
+    Key("host_instr_per_event_22590_500k", "instructions", 20, "<=", "the same, 22,590 neurons",
+        lambda bench: native.instructions_per_event("22590_500k", bench.folder), full=True),
+    Key("host_burst_us_1200k_12m", "us", None, "", "a burst of 1.2 million neurons at 1 % firing",
+        _million(lambda run: 1e6 * run.seconds / RESIDENT_BURSTS), full=True),
+    Key("host_rss_mb_1200k_12m", "MB", 200, "<=", "memory resident while it runs",
+        _million(lambda run: run.resident_bytes / 1e6), full=True),
+    Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",
+        lambda bench: agreement.engines_equal_bursts(bench.boards, full=bench.full)),
+)  # fmt: skip
+
+
+Progress = Callable[[str, int, int], None]
+"""(key about to be taken, keys taken, keys to take)"""
+
+
+def chosen(only: str | None, full: bool) -> list[Key]:
+    """The keys of a run: those that begin with `only`; a full run's own ones where it is full or names them whole."""
+    return [key for key in KEYS if key.name.startswith(only or "") and (full or not key.full or key.name == only)]
+
+
+def measure(
+    only: str | None = None,
+    *,
+    full: bool = False,
+    progress: Progress | None = None,
+    boards: Sequence[agreement.EngineMaker] = (),
+) -> dict[str, Number | None]:
+    """Take the figures whose keys begin with `only` (None: all) -> key to value, None where this machine cannot.
+
+    boards: makers of further engines for `engines_equal_bursts`; each gets a packed image and runs a share.
+    Raises: EspikeError where a build or an emulator fails, or two engines that must agree do not.
+    """
+    keys = chosen(only, full)
+    figures: dict[str, Number | None] = {}
+    with tempfile.TemporaryDirectory(prefix="espike-bench-") as folder:
+        bench = Bench(Path(folder), full, boards)
+        for done, key in enumerate(keys):
+            if progress is not None:
+                progress(key.name, done, len(keys))
+            figures[key.name] = key.take(bench)
+    return figures

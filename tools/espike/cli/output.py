@@ -1,0 +1,120 @@
+"""plot; bench; demo."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from espike_sim import ledger as ledgers
+from espike_sim.errors import EspikeError
+
+from .. import bench as benches
+from .. import demo as demos
+from .. import engines, network, plot
+from .board import coded_stimulus
+from .common import (
+    FILE,
+    bursts_option,
+    json_option,
+    network_options,
+    options,
+    print_json,
+    print_table,
+    progress,
+    stimulus_option,
+)
+
+
+@click.command(name="plot")
+@click.argument("path", metavar="NET", type=FILE)
+@click.option("-l", "--ledger", "ledger_path", type=FILE, help="Plot this ledger; default: run NET on the host.")
+@click.option("-k", "--kind", type=click.Choice(["raster", "rates", "potentials"]), default="raster", show_default=True)
+@click.option("--neurons", default="0-7", show_default=True, help="Neurons whose potentials are drawn: 3,5,10-20.")
+@click.option("-o", "--output", type=FILE, required=True, help="Picture to write: .png or .svg.")
+@bursts_option
+@stimulus_option
+@network_options
+@json_option
+def plot_verb(
+    path: Path, ledger_path: Path | None, kind: str, neurons: str, output: Path, bursts: int, stimuli: tuple[str, ...],
+    as_json: bool, **how: Any,
+) -> None:  # fmt: skip
+    """Draw what NET does: raster, rates per area, or potentials."""
+    quantized = network.load_quantized(path, options(**how))
+    if kind == "potentials":
+        if ledger_path is not None:
+            raise click.UsageError("a ledger holds no potentials: leave --ledger out")
+        ids = _neurons(neurons, quantized.neurons)
+        plot.potentials(demos.traces(quantized, ids, bursts, coded_stimulus(stimuli, quantized, bursts)), output)
+    else:
+        if ledger_path is not None:
+            ledger = ledgers.load(ledger_path)
+            if ledger.neurons != quantized.neurons:
+                raise EspikeError(f"has {ledger.neurons} neurons, {path} {quantized.neurons}", where=str(ledger_path))
+        else:
+            ledger = engines.make("host", quantized).run(bursts, coded_stimulus(stimuli, quantized, bursts))
+        (plot.raster if kind == "raster" else plot.rates)(ledger, quantized.areas, output)
+    if as_json:
+        print_json({"picture": output, "kind": kind})
+    else:
+        click.echo(str(output))
+
+
+def _neurons(text: str, count: int) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise click.UsageError(f"--neurons takes 3,5,10-20, not {text!r}")
+        found += range(int(first), int(last if dash else first) + 1)
+        if found and (max(found) >= count or len(found) > 64):
+            raise EspikeError(f"--neurons {text}: there are {count} neurons, and 64 are drawn at most")
+    return found
+
+
+@click.command(name="bench")
+@click.option("--only", metavar="PREFIX", help="Only the keys that begin so.")
+@click.option("--full", is_flag=True, help="Also what takes long.")
+@json_option
+def bench_verb(only: str | None, full: bool, as_json: bool) -> None:
+    """Measure every figure that espike is judged by, goals beside them."""
+    needs_boards = any(key.name == "engines_equal_bursts" for key in benches.chosen(only, full))
+    with ExitStack() as stack:
+        makers = stack.enter_context(engines.ready_boards()) if needs_boards else {}
+        step = stack.enter_context(progress("measuring"))
+        found = benches.measure(
+            only, full=full, progress=lambda _, done, total: step(done, total), boards=list(makers.values())
+        )
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (key.name, _figure(found[key.name]), "" if key.goal is None else f"{key.direction} {key.goal:,g}", key.unit, key.about)
+        for key in benches.KEYS
+        if key.name in found
+    ]
+    print_table("figures", ("key", "measured", "goal", "unit", "what"), rows)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+@click.command(name="demo")
+@click.option("-o", "--output", type=FILE, default=Path("out/demo"), show_default=True, help="Folder for its files.")
+@click.option("-n", "--bursts", type=click.IntRange(1), default=2000, show_default=True)
+@click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True)
+@json_option
+def demo_verb(output: Path, bursts: int, precision: str, as_json: bool) -> None:
+    """From a genome to a verified board: grow, pack, flash, run and prove, with a picture."""
+    result = demos.demo(output, bursts, precision, lambda line: click.echo(line, err=as_json))
+    if as_json:
+        print_json(result.as_json())
+    else:
+        print_table("espike demo", ("what", ""), result.rows())
+        click.echo(f"raster: {result.raster}")
+    sys.exit(0 if result.equal else 1)

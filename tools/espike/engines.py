@@ -1,0 +1,72 @@
+"""name -> engine: reference, host, or a board that holds the network or is given it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from espike_sim.engine import Engine
+from espike_sim.errors import EspikeError
+from espike_sim.host import Host, ImageView
+from espike_sim.quantized import QuantizedConnectome
+from espike_sim.reference import Reference
+
+from .board import BoardEngine, flash, read_meta
+from .boards import Running, boards, connect, running
+from .image import Packed, pack
+from .network import Network, read_network
+
+HOST_ENGINES = ("reference", "host")
+
+Progress = Callable[[int, int], None]
+
+
+def make(name: str, q: QuantizedConnectome, *, put: bool = False, progress: Progress | None = None) -> Engine:
+    """The engine of a name for a network: `reference`, `host`, or a board's name or port.
+
+    A board must hold the network's image, or gets it where `put`. Raises: EspikeError where it does not.
+    """
+    if name == "reference":
+        return Reference(q)
+    packed = pack(q)
+    view = ImageView(packed.data)
+    if name == "host":
+        return Host(view)
+    running = connect(name)
+    try:
+        hello = running.link.hello()
+        if hello.network_hash != q.hash:
+            if not put:
+                holds = f"holds network {hello.network_hash[:12]}" if hello.has_image else "is empty"
+                raise EspikeError(
+                    f"the board {holds}, not {q.hash[:12]}", where=f"board {name}", do="add --flash, or: espike flash"
+                )
+            flash(running, packed.data, view.ram_bytes, view.precision, progress)
+        return BoardEngine(running)
+    except BaseException:
+        running.close()
+        raise
+
+
+def network_of(running: Running) -> Network:
+    """The network that a board says it holds. Raises: EspikeError where it holds none."""
+    hello, meta = read_meta(running)
+    return read_network(meta, hello.precision, f"board {running.name}")
+
+
+@contextmanager
+def ready_boards() -> Iterator[dict[str, Callable[[Packed], Engine]]]:
+    """Every board of this machine that is ready, started -> makers of engines by its name: each flashes an image."""
+    made: dict[str, Callable[[Packed], Engine]] = {}
+    with ExitStack() as stack:
+        for name, board in boards().items():
+            if not board.missing:
+                made[name] = partial(_flashed, stack.enter_context(running(name)))
+        yield made
+
+
+def _flashed(target: Running, packed: Packed) -> Engine:
+    view = ImageView(packed.data)
+    flash(target, packed.data, view.ram_bytes, view.precision)
+    return BoardEngine(target, owns=False)

@@ -1,0 +1,143 @@
+"""a running board -> what it does, interval by interval."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from espike_sim import stimulus as stimuli
+from espike_sim import stimulus_spec
+from espike_sim.engine import CodedStimulus
+from espike_sim.errors import EspikeError
+
+from . import board as boards
+from .board import BoardEngine
+from .network import Network
+
+
+@dataclass(frozen=True)
+class Status:
+    """What happened in one interval, and what the board counted since its reset."""
+
+    burst: int
+    bursts_per_s: float
+    fired: dict[str, int]
+    """Spikes of each area that fired in the interval."""
+    saturations: int
+    overruns: int
+    link_errors: int
+    """Frames that either side had to throw away."""
+    dropped: int
+    """Records that the board dropped because the wire was too slow."""
+    burst_us_mean: float
+    burst_us_most: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return vars(self)
+
+    def line(self) -> str:
+        """The status as a line for people."""
+        fired = " ".join(f"{area}={count}" for area, count in self.fired.items()) or "nothing fired"
+        faults = f"saturations {self.saturations} overruns {self.overruns} link errors {self.link_errors}"
+        speed = f"{self.bursts_per_s:9.1f} bursts/s  {self.burst_us_mean:8.0f} us"
+        return f"burst {self.burst:8d}  {speed}  {faults} dropped {self.dropped}  {fired}"
+
+
+def watch(
+    engine: BoardEngine, network: Network, specs: tuple[str, ...], *, bursts: int | None, period_us: int, interval_s: float
+) -> Iterator[Status]:
+    """Run the board for `bursts` bursts (None: until the caller closes the iterator), a status per interval.
+
+    period_us: 0 = as fast as it goes. Stimulus comes from `specs` and is made as the run goes on.
+    """
+    flags = boards.RUN_FIRED | boards.RUN_LOSSY | (boards.RUN_REALTIME if period_us else 0)
+    window = _Window(engine, network)
+    left = bursts
+    try:
+        while left is None or left > 0:
+            chunk = _chunk(left, period_us, interval_s, bool(specs))
+            coded = _stimulus(network, specs, engine.burst, chunk)
+            for record in engine.stream(chunk, coded, flags=flags, period_us=period_us):
+                window.add(record.burst, record.ids)
+                if window.is_over(interval_s):
+                    yield window.close()
+            left = None if left is None else left - chunk
+    except BaseException:
+        with suppress(EspikeError):
+            engine.stop()
+        raise
+    if window.bursts:
+        yield window.close()
+
+
+def _chunk(left: int | None, period_us: int, interval_s: float, has_stimulus: bool) -> int:
+    """Bursts per request: endless where nothing needs to be sent along."""
+    if left is None and not has_stimulus:
+        return boards.UNTIL_STOPPED
+    about = max(1, int(interval_s * 1e6 / period_us)) if period_us else 200
+    most = about if has_stimulus else 1 << 31
+    return min(most, left) if left is not None else most
+
+
+def _stimulus(network: Network, specs: tuple[str, ...], burst: int, bursts: int) -> CodedStimulus | None:
+    if not specs:
+        return None
+    return stimuli.code(stimulus_spec.parse(specs, network, bursts, burst + 1), network)
+
+
+class _Window:
+    """Collects records until an interval is over."""
+
+    def __init__(self, engine: BoardEngine, network: Network) -> None:
+        self._engine, self._network = engine, network
+        self._firsts = np.array([area.first for area in network.areas])
+        self._open(engine.burst)
+
+    def _open(self, burst: int) -> None:
+        self.begin = time.monotonic()
+        self.bursts = 0
+        self._asked = False
+        self._from = self._last = burst
+        self._fired = np.zeros(len(self._firsts), np.int64)
+
+    def add(self, burst: int, ids: list[int]) -> None:
+        """One record."""
+        self.bursts += 1
+        self._last = burst
+        if ids:
+            np.add.at(self._fired, np.searchsorted(self._firsts, ids, side="right") - 1, 1)
+
+    def is_over(self, interval_s: float) -> bool:
+        """Has the interval passed? Asks for the board's counters in time."""
+        age = time.monotonic() - self.begin
+        if not self._asked and age >= 0.8 * interval_s:
+            self._asked = True
+            self._engine.ask_state()
+        return age >= interval_s
+
+    def close(self) -> Status:
+        """The interval's status; the next interval begins."""
+        seconds = max(time.monotonic() - self.begin, 1e-9)
+        state = self._engine.state
+        us = 1e6 / self._engine.hello.cycles_hz
+        status = Status(
+            burst=self._last,
+            bursts_per_s=round((self._last - self._from) / seconds, 3),
+            fired={
+                area.id: int(count) for area, count in zip(self._network.areas, self._fired, strict=True) if count
+            },
+            saturations=state.saturations,
+            overruns=state.overruns,
+            link_errors=state.link_errors + self._engine.bad_frames,
+            dropped=state.dropped,
+            burst_us_mean=round(state.cycles_total * us / max(state.burst, 1), 3),
+            burst_us_most=round(state.cycles_most * us, 3),
+        )
+        self._open(self._last)
+        return status
