@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from espike_sim.connectome import Area
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger, from_queues
@@ -70,7 +71,7 @@ def test_a_picture_is_the_same_every_time(tmp_path: Path, suffix: str) -> None:
 def test_a_large_network_leaves_out_silent_areas_and_draws_an_image(tmp_path: Path) -> None:
     counts = [2000] * 27 + [1357]
     silent = tuple(range(3, 28))
-    ledger = ledger_of(counts, 40, 0.02, silent)
+    ledger = ledger_of(counts, 40, 0.03, silent)
     path = plot.raster(ledger, areas_of(counts), tmp_path / "raster.svg")
     told = svg_text(path)
     assert "25 silent areas left out" in told

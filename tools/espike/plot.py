@@ -29,7 +29,7 @@ RASTERISED_FROM = 5000
 """Spikes from which the points of an SVG are an image inside it."""
 TITLE_CHARACTERS = 90
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "espike",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",

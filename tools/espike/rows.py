@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 D8, D8_UNIFORM, WIDE, WIDE_UNIFORM = range(4)
 CODEC_NAMES = ("d8", "d8-uniform", "wide", "wide-uniform")
 ESCAPE = 255
+WIDE_COST = 17 / 16
+"""Wide rows take more instructions per synapse: they must save more than a 17th of the bytes."""
 _MOST_BLOCK_LOG2 = 5
 
 I64 = NDArray[np.int64]
@@ -31,7 +33,8 @@ class Rows:
 
 
 def encode(source: I64, target: I64, weight: NDArray[Any], target_count: int, precision: str) -> Rows:
-    """Encode synapses sorted by (source, target), ids relative to their areas, with the codec of the fewest bytes.
+    """Encode synapses sorted by (source, target), ids relative to their areas, with the codec of the fewest bytes
+    (wide ones at WIDE_COST).
 
     weight: int16 codes (mixed rows within int8) or float32, (synapses,).
     """
@@ -50,7 +53,7 @@ def encode(source: I64, target: I64, weight: NDArray[Any], target_count: int, pr
     if target_count > 1 << 16:
         codecs = [codec for codec in codecs if codec in (WIDE, WIDE_UNIFORM)]
     sizes = {codec: _sizes(codec, gap, begins, precision) for codec in codecs}
-    codec = min(codecs, key=lambda c: (int(sizes[c].sum()), codecs.index(c)))
+    codec = min(codecs, key=lambda c: int(sizes[c].sum()) * (WIDE_COST if c in (WIDE, WIDE_UNIFORM) else 1))
     data = _bytes(codec, gap, begins, weight, sizes[codec], precision)
     escapes = codec in (D8, D8_UNIFORM) and bool(np.any(gap[~begins] >= ESCAPE))
     source_first = int(source[0])

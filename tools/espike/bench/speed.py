@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from espike_sim._core import ffi, lib
 from numpy.typing import NDArray
 
-from espike_sim._core import ffi, lib
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
