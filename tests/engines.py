@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
+
 from espike import boards, toolchain
 from espike.board import BoardEngine, flash
 from espike.boards import Running

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import scalar_model
+from numpy.typing import NDArray
+
 from espike_sim import stimulus_file
 from espike_sim.connectome import Area
 from espike_sim.engine import CodedStimulus
@@ -20,7 +22,6 @@ from espike_sim.ledger import Ledger, from_queues
 from espike_sim.pcg import fire_draw
 from espike_sim.quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
 from espike_sim.stimulus import code
-from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent / "golden"
 LEDGER_HEADER = "# burst | fired | potential of every neuron after the burst"

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from espike_sim.connectome import Area
 from espike_sim.engine import CodedStimulus
 from espike_sim.ledger import Ledger, from_queues
 from espike_sim.pcg import fire_draw
 from espike_sim.quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
-from numpy.typing import NDArray
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "numbers"
 THIRD = np.float32(3)

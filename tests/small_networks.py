@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from espike_sim.connectome import Area
 from espike_sim.engine import CodedStimulus
 from espike_sim.quantized import ALWAYS, NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def network(
     for group in synapses:
         part = np.column_stack([group.source, group.target, group.weight]).astype(np.float64).reshape(-1, 3)
         part = part[np.lexsort((part[:, 1], part[:, 0]))]
-        parts.append(part + [first[group.source_area], first[group.target_area], 0])
+        parts.append(part + np.array([first[group.source_area], first[group.target_area], 0]))
     rows = np.concatenate(parts)
     none: float = 32768 if whole else 1.0
     q = QuantizedConnectome(

@@ -8,6 +8,11 @@ from typing import Any
 import engines
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_edit import ESCAPES, WIDE_INPUT, Image
+from small_networks import Synapses, network, stimulus
+
 from espike.image import pack
 from espike.rows import CODEC_NAMES
 from espike_sim.engine import CodedStimulus
@@ -15,10 +20,6 @@ from espike_sim.pcg import pcg_one
 from espike_sim.quantized import ALWAYS, QuantizedConnectome, accumulator_bound
 from espike_sim.random_networks import random_network, random_stimulus
 from espike_sim.reference import Reference
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from image_edit import ESCAPES, WIDE_INPUT, Image
-from small_networks import Synapses, network, stimulus
 
 PRECISIONS = ("int8", "fp32")
 OTHERS = engines.NAMES[1:]
@@ -57,7 +58,7 @@ def test_host_agrees_on_random_networks(precision: str, candidates_only: bool) -
     [
         (11, True, {}),
         (12, False, {}),
-        (13, True, {"areas": 8, "density": 1.0, "fan_out": 15.0}),
+        (13, True, {"areas": 5, "density": 1.0, "fan_out": 10.0}),
         (14, False, {"features": False, "wide_area": False}),
     ],
 )
@@ -88,9 +89,9 @@ def test_parts_resets_and_untracked_potentials(precision: str, name: str) -> Non
 
 
 def gaps(rows: int, gap: list[int], area: int, seed: int, largest: int = 90) -> tuple[Any, Any, Any]:
-    """Rows of synapses whose gaps repeat the pattern `gap` to the end of the area; mixed weights."""
+    """Rows that begin at target 200, whose gaps repeat the pattern `gap` to the end of the area; mixed weights."""
     rng = np.random.default_rng(seed)
-    pattern = np.cumsum(np.resize(gap, area))
+    pattern = np.cumsum([200, *np.resize(gap, area)])
     pattern = pattern[pattern < area]
     target = np.tile(pattern, rows)
     weight = rng.integers(-largest // 3, largest, len(target))
@@ -105,12 +106,12 @@ def uniform(rows: int, gap: list[int], area: int, seed: int) -> tuple[Any, Any, 
 
 BIG = 70_000
 ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
-    # name: neurons of the areas, synapses, codecs hit, smallest log2 of rows per block
-    "d8": ([40, 300], [Synapses(0, 1, *gaps(40, [0, 3, 200, 17], 300, 1))], {"d8"}, 5),
-    "d8 longest gap": ([9, 600], [Synapses(0, 1, *gaps(9, [2, 254, 254, 1], 600, 2))], {"d8"}, 5),
+    # name: neurons of the areas, synapses, codecs that must be hit, smallest log2 of rows per block
+    "d8": ([40, 500], [Synapses(0, 1, *gaps(40, [0, 3, 200, 17], 500, 1))], {"d8"}, 5),
+    "d8 longest gap": ([9, 900], [Synapses(0, 1, *gaps(9, [2, 254, 254, 1], 900, 2))], {"d8"}, 5),
     "d8 escapes": ([40, 2000], [Synapses(0, 1, *gaps(40, [7, 130, 255, 200, 130, 140], 2000, 3))], {"d8 escapes"}, 5),
     "d8 two escapes": ([9, 3000], [Synapses(0, 1, *gaps(9, [5, *[150] * 9, 510], 3000, 4))], {"d8 escapes"}, 5),
-    "d8 uniform": ([40, 300], [Synapses(0, 1, *uniform(40, [0, 3, 200, 17], 300, 5))], {"d8-uniform"}, 5),
+    "d8 uniform": ([40, 500], [Synapses(0, 1, *uniform(40, [0, 3, 200, 17], 500, 5))], {"d8-uniform"}, 5),
     "d8 uniform escapes": (
         [9, 3000],
         [Synapses(0, 1, *uniform(9, [5, *[150] * 9, 509, 510], 3000, 6))],
@@ -119,9 +120,9 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     ),
     "wide": ([40, 5000], [Synapses(0, 1, *gaps(40, [1, 900, 20, 700], 5000, 7))], {"wide"}, 5),
     "wide uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [1, 900, 20, 700], 5000, 8))], {"wide-uniform"}, 5),
-    "wide one per row": ([50, 100], [Synapses(0, 1, range(50), range(50), [50, -30] * 25)], {"wide-uniform"}, 5),
-    "long rows": ([33, 4000], [Synapses(0, 1, *gaps(33, [1], 4000, 9))], {"d8"}, 3),
-    "rows past 64 KiB": ([3, 40_000], [Synapses(0, 1, *gaps(3, [1], 40_000, 10, 20))], {"d8"}, 0),
+    "one per row": ([50, 300], [Synapses(0, 1, range(50), range(200, 250), [50, -30] * 25)], {"d8"}, 5),
+    "long rows": ([12, 4000], [Synapses(0, 1, *gaps(12, [1], 4000, 9))], {"d8"}, 3),
+    "rows past 64 KiB": ([2, 34_000], [Synapses(0, 1, *gaps(2, [1], 34_000, 10, 20))], {"d8"}, 0),
     "last of 65,536": ([2, 65_536], [Synapses(0, 1, [0, 1, 1], [65_535, 65_534, 65_535], [70, 8, 9])], {"d8"}, 5),
     "area past 65,536": (
         [20, BIG],
@@ -130,27 +131,30 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
         5,
     ),
     "from an area past 65,536": (
-        [BIG, 30],
-        [Synapses(0, 1, [0, 65_535, 65_536, BIG - 1], [1, 2, 3, 29], [9, 8, 7, 6]), Synapses(0, 0, [0], [BIG - 1], [99])],
-        {"wide-uniform"},
+        [BIG, 300],
+        [
+            Synapses(0, 1, [0, 65_535, 65_536, BIG - 1], [201, 202, 203, 299], [9, 8, 7, 6]),
+            Synapses(0, 0, [0], [BIG - 1], [99]),
+        ],
+        {"d8", "wide"},
         5,
     ),
     "many kinds": (
-        [1, 1, 40, 600],
+        [1, 1, 40, 700],
         [
             Synapses(0, 1, [], [], []),
             Synapses(0, 1, [0, 0], [0, 0], [50, -20]),
             Synapses(1, 0, [0], [0], [70]),
-            Synapses(0, 3, *gaps(1, [0, 100, 30], 600, 13)),
-            Synapses(2, 3, *gaps(40, [2, 140, 300, 130], 600, 14)),
-            Synapses(2, 2, *uniform(40, [0, 1], 40, 15)),
-            Synapses(3, 2, [599], [39], [127]),
+            Synapses(0, 3, *gaps(1, [0, 100, 30], 700, 13)),
+            Synapses(2, 3, *gaps(40, [2, 140, 300, 130], 700, 14)),
+            Synapses(2, 3, *uniform(40, [0, 1], 300, 15)),
+            Synapses(3, 2, [699], [39], [127]),
             Synapses(2, 2, [], [], []),
         ],
-        {"d8", "d8 escapes", "d8-uniform", "wide-uniform"},
+        {"d8", "d8 escapes", "d8-uniform"},
         5,
     ),
-}  # fmt: skip
+}
 
 
 def codecs(q: QuantizedConnectome) -> tuple[set[str], int]:
@@ -178,7 +182,7 @@ def row_case(name: str, precision: str, candidates_only: bool) -> tuple[Quantize
 def test_every_row_codec(case: str, precision: str, name: str) -> None:
     for candidates_only in (True, False) if name == "host" else (len(case) % 2 == 0,):
         q, entries = row_case(case, precision, candidates_only)
-        bursts = 5 if q.neurons < 10_000 else 3
+        bursts = 5 if q.neurons < 10_000 else 3 if name == "host" else 2
         found = engines.agree(q, bursts, entries, name)
         assert found.spikes >= 2
 
@@ -186,7 +190,9 @@ def test_every_row_codec(case: str, precision: str, name: str) -> None:
 @pytest.mark.parametrize("case", ROW_CASES)
 def test_row_cases_hit_their_codecs(case: str) -> None:
     _, _, wanted, block_log2 = ROW_CASES[case]
-    assert codecs(row_case(case, "int8", True)[0]) == (wanted, block_log2)
+    hit, smallest = codecs(row_case(case, "int8", True)[0])
+    assert wanted <= hit
+    assert smallest == block_log2
 
 
 def preimage(hashed: int) -> int:
@@ -200,7 +206,7 @@ def preimage(hashed: int) -> int:
 
 
 def test_always_fires_at_the_highest_draw() -> None:
-    """The one draw that no bound below ALWAYS passes. Neuron 0 meets it in one burst of 2^32: the engines are put there."""
+    """The one draw that no lower bound passes. Neuron 0 meets it in one burst of 2^32: the engines are put there."""
     highest = preimage(0xFFFFFFFF)
     assert pcg_one(highest) == 0xFFFFFFFF
     burst = highest * pow(1597334677, -1, 1 << 32) & 0xFFFFFFFF
@@ -235,7 +241,7 @@ def test_sums_at_the_accumulators_end(candidates_only: bool, bound: int, wide: b
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("candidates_only", [True, False])
 def test_sums_of_zero_make_candidates(precision: str, candidates_only: bool, name: str) -> None:
-    """Neuron 2 gets +5 and -5, neuron 3 a weight of 0, 4 a stimulus of 0, 5 a power of 0, 6 nothing: only 6 keeps all."""
+    """Neuron 2 gets +5 and -5, 3 a weight of 0, 4 a stimulus of 0, 5 a power of 0: all leak. 6 gets nothing."""
     group = Synapses(0, 1, [0, 1, 0], [0, 0, 1], [5, -5, 0])
     half = 16384 if precision == "int8" else 0.5
     power = {

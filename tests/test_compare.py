@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from random_networks import random_network, random_stimulus
+
 from espike_sim.compare import Difference, first_difference
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
-from numpy.typing import NDArray
-from random_networks import random_network, random_stimulus
 
 BURSTS = 60
 DEEP = -15000

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from genomes import FUNCTION, REAL, area, genome, rule, vectors
+
 from espike.genome import check, develop, from_json, new, read, show, text
 from espike_sim.errors import EspikeError
-from genomes import FUNCTION, REAL, area, genome, rule, vectors
 
 HERE = {"here": vectors([0, 0, 0])}
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import slow_develop
-from espike.genome import develop, from_json, read, summary
-from espike_sim.connectome import Connectome, load, save
-from espike_sim.errors import EspikeError
 from genomes import CORE_NEURONS, FUNCTION, REAL, area, genome, patterns, rule, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from espike.genome import develop, from_json, read, summary
+from espike_sim.connectome import Connectome, load, save
+from espike_sim.errors import EspikeError
 
 
 def grow_pairs(

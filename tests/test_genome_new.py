@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from espike.genome import RECIPES, check, develop, encode, from_json, new, parse
 from espike_sim.connectome import Connectome
 from espike_sim.engine import CodedStimulus

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from espike.genome import develop, from_json, parse, read
-from espike_sim.errors import EspikeError
 from genomes import FUNCTION, REAL, area, genome, patterns, rule, vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from espike.genome import develop, from_json, parse, read
+from espike_sim.errors import EspikeError
 
 SPECIFICATION: dict[str, Any] = {
     "genome_version": "2.0",

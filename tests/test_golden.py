@@ -9,6 +9,7 @@ import golden_cases
 import numpy as np
 import pytest
 import scalar_model
+
 from espike_sim import ledger
 
 CASES = golden_cases.cases()

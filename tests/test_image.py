@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from espike import image, rows
 from espike.link import HELLO, encode_frame
 from espike_sim.connectome import Area
@@ -90,14 +91,19 @@ def test_packing_is_deterministic_and_counts_its_bytes(precision: str) -> None:
 def test_unknown_version_is_refused_by_name() -> None:
     data = bytearray(EXAMPLE.read_bytes())
     data[4] = 9
-    with pytest.raises(EspikeError, match="refused at byte 4: unknown version.*update espike"):
+    with pytest.raises(EspikeError, match=r"refused at byte 4: unknown version.*update espike"):
         ImageView(data)
 
 
 def test_snooze_that_no_counter_holds_is_refused() -> None:
     q = two_neurons()
     with pytest.raises(EspikeError, match="65535"):
-        replace(q, refractory=np.full(2, 40000, np.uint16), snooze=np.full(2, 40000, np.uint16), fire_limit=np.ones(2, np.uint16))
+        replace(
+            q,
+            refractory=np.full(2, 40000, np.uint16),
+            snooze=np.full(2, 40000, np.uint16),
+            fire_limit=np.ones(2, np.uint16),
+        )
 
 
 @pytest.mark.parametrize("rows_count", [1, 31, 32, 33, 64])

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from espike_sim import ledger
 from espike_sim.connectome import Area
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger, Window, from_queues
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 QUEUES = st.lists(st.sets(st.integers(0, 9)).map(sorted), min_size=1, max_size=12)
 

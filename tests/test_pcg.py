@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scalar_model
-from espike_sim.pcg import ALWAYS_FROM, draw, fire_draw, pcg, pcg_one
-from espike_sim.quantized import ALWAYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from espike_sim.pcg import ALWAYS_FROM, draw, fire_draw, pcg, pcg_one
+from espike_sim.quantized import ALWAYS
 
 U32 = st.integers(0, 0xFFFFFFFF)
 

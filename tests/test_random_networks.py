@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from random_networks import random_network, random_stimulus
+
 from espike_sim.quantized import ALWAYS
 from espike_sim.reference import Reference
-from random_networks import random_network, random_stimulus
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

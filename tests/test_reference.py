@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scalar_model
+from random_networks import random_network, random_stimulus
+
 from espike_sim import ledger
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.reference import Reference
-from random_networks import random_network, random_stimulus
 
 PRECISIONS = ("int8", "fp32")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numbers_vectors import FOLDER, cases, load_case
+
 from espike_sim import ledger
 from espike_sim.reference import Reference
-from numbers_vectors import FOLDER, cases, load_case
 
 
 @pytest.mark.skipif(not cases(), reason=f"no vectors in {FOLDER.parent.name}/{FOLDER.name} beside the repository")

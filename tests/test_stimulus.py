@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scalar_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_network
+
 from espike_sim import stimulus_file
 from espike_sim.connectome import Area
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.stimulus import Stimulus, code, constant, empty, merge, periodic, poisson
 from espike_sim.stimulus_spec import parse
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_networks import random_network
 
 AREA = Area("iic400", "eye", "IPU", (4, 3, 2), 2, 10, True)
 

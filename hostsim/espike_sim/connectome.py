@@ -231,12 +231,14 @@ def load(path: Path) -> Connectome:
             Mapping(int(m["source"]), int(m["target"]), str(m["rule"]), bool(m["plastic"])) for m in meta["mappings"]
         )
         areas = tuple(area_from_meta(a, where) for a in meta["areas"])
-        values = {name: meta[name] for name in _META}
+        values: dict[str, Any] = {name: meta[name] for name in _META}
         notes = tuple(str(note) for note in meta["notes"])
     except (KeyError, TypeError, ValueError) as error:
         raise EspikeError(f"meta is damaged ({error})", where=where) from None
     neurons = sum(area.count for area in areas)
-    taken = {name: npzfile.take(arrays, name, dtype, neurons, where) for name, dtype in _NEURON_ARRAYS.items()}
+    taken: dict[str, Any] = {
+        name: npzfile.take(arrays, name, dtype, neurons, where) for name, dtype in _NEURON_ARRAYS.items()
+    }
     taken |= {name: npzfile.take(arrays, name, dtype, None, where) for name, dtype in _SYNAPSE_ARRAYS.items()}
     taken["mapping_start"] = npzfile.take(arrays, "mapping_start", "<i8", len(mappings) + 1, where)
     taken["power_neuron"] = npzfile.take(arrays, "power_neuron", "<u4", None, where)

@@ -185,15 +185,13 @@ class Host:
         """int16 or float32 (neurons,): a copy of every potential after the last burst."""
         dtype = np.dtype("<i2") if self.image.precision == "int8" else np.dtype("<f4")
         raw = ffi.buffer(ffi.cast("uint8_t *", self._engine.potential), self.image.neurons * dtype.itemsize)
-        values = np.frombuffer(bytes(raw), dtype)
+        values: NDArray[Any] = np.frombuffer(bytes(raw), dtype)
         return values if dtype.kind == "i" else values + np.float32(0)
 
     def counters(self) -> Counters:
         """Counts since the reset."""
         c = self._engine.counters
-        return Counters(
-            bursts=self.burst, fired=int(c.fired), events=int(c.events), saturations=int(c.saturations)
-        )
+        return Counters(bursts=self.burst, fired=int(c.fired), events=int(c.events), saturations=int(c.saturations))
 
     def close(self) -> None:
         """Nothing to give back but memory."""

@@ -29,7 +29,7 @@ def content_hash(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
         array = np.ascontiguousarray(arrays[name])
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.tobytes() if array.nbytes < 1 << 16 else array.data.cast("B"))
     return digest.hexdigest()
 
 
@@ -56,7 +56,7 @@ def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, meta=text, **dict(arrays))
+            np.savez(file, allow_pickle=False, **{"meta": text, **arrays})
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -152,7 +152,9 @@ def _check(q: QuantizedConnectome, where: str) -> None:
     if np.any(pause > 0xFFFF):
         neuron = int(np.argmax(pause))
         raise EspikeError(
-            f"refractory period plus snooze of neuron {neuron} is {pause[neuron]} bursts", where=where, do="65535 at most"
+            f"refractory period plus snooze of neuron {neuron} is {pause[neuron]} bursts",
+            where=where,
+            do="65535 at most",
         )
     if q.precision == "int8":
         _check_int8(q, where)

@@ -68,8 +68,7 @@ def read_board(path: Path) -> Board:
         if not isinstance(data.get(field), kind):
             raise EspikeError(f"field {field} is missing or no {kind.__name__}", where=str(path))
     for field, value in data.items():
-        kind = _REQUIRED.get(field) or _OPTIONAL.get(field)
-        if kind is None or not isinstance(value, kind):
+        if not isinstance(value, {**_REQUIRED, **_OPTIONAL}.get(field, ())):
             raise EspikeError(f"field {field} is not known, or of the wrong type", where=str(path))
     if data["name"] != path.stem or data["ram_bytes"] % 8 or len(data["name"]) > 15:
         raise EspikeError("name is not the file's, or ram_bytes is no multiple of 8", where=str(path))
@@ -227,7 +226,8 @@ def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess
     process = subprocess.Popen(
         [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     select.select([process.stdout], [], [], 10)
     pty = process.stdout.readline().decode().strip()
     if not pty:
@@ -279,5 +279,3 @@ def running(target: str) -> Iterator[Running]:
         yield board
     finally:
         board.close()
-
-

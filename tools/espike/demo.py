@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from espike_sim import connectome as connectome_file
 from espike_sim import ledger as ledgers
@@ -26,7 +27,9 @@ from .image import pack
 from .quantize import quantize
 
 RECIPE, SEED = "reservoir", 7
-STIMULUS = "poisson:input:rate=0.1:amount=20:seed=7"
+PARAMETERS = {"inputs": 64, "neurons": 1000, "fan_out": 40}
+STIMULUS = "poisson:input:rate=0.1:amount=1:seed=7"
+RASTER_BURSTS = 400
 
 Say = Callable[[str], None]
 
@@ -55,7 +58,10 @@ class Result:
     def rows(self) -> list[tuple[str, str]]:
         """The table for people."""
         head = [
-            ("network", f"{RECIPE} (seed {SEED}), {self.neurons:,} neurons, {self.synapses:,} synapses, {self.precision}"),
+            (
+                "network",
+                f"{RECIPE} (seed {SEED}), {self.neurons:,} neurons, {self.synapses:,} synapses, {self.precision}",
+            ),
             ("image", f"{self.image_bytes:,} bytes of flash"),
             ("RAM", f"{self.ram_bytes:,} bytes, {self.ram_bytes / self.neurons:.2f} per neuron"),
             ("bursts", f"{self.bursts:,}, {self.spikes:,} spikes"),
@@ -74,7 +80,7 @@ def demo(folder: Path, bursts: int, precision: str, say: Say) -> Result:
     except OSError as error:
         raise EspikeError(f"cannot make the folder ({error.strerror})", where=str(folder)) from None
     genome_path, connectome_path = folder / "demo.json", folder / "demo.npz"
-    npzfile.write_atomic(genome_path, genomes.encode(genomes.new(RECIPE, SEED)))
+    npzfile.write_atomic(genome_path, genomes.encode(genomes.new(RECIPE, SEED, **PARAMETERS)))
     say(f"genome      {genome_path}")
     grown = genomes.develop(genomes.read(genome_path))
     connectome_file.save(grown, connectome_path)
@@ -99,7 +105,7 @@ def demo(folder: Path, bursts: int, precision: str, say: Say) -> Result:
     ledger = Host(view).run(bursts, coded)
     ledgers.save(ledger, folder / "demo.ledger.npz")
     raster = folder / "raster.png"
-    plot.raster(ledger, quantized.areas, raster)
+    plot.raster(Host(view).run(min(bursts, RASTER_BURSTS), coded), quantized.areas, raster)
     return Result(
         folder, precision, view.neurons, view.synapses, len(packed.data), view.ram_bytes, bursts, ledger.spikes,
         verdicts, raster,
@@ -113,8 +119,8 @@ def _verdict(quantized: QuantizedConnectome, engine: Engine, bursts: int, coded:
 
 def traces(
     quantized: QuantizedConnectome, neurons: Sequence[int], bursts: int, coded: CodedStimulus | None
-) -> dict[int, np.ndarray[Any, np.dtype[np.float64]]]:
-    """Potentials of some neurons after each burst, by the host engine: neuron -> float64 (bursts,), potential units."""
+) -> dict[str, NDArray[np.float64]]:
+    """Potentials of some neurons after each burst, by the host engine: place -> float64 (bursts,), potential units."""
     engine = Host(ImageView(pack(quantized).data))
     engine.reset(track_potentials=False)
     ids = np.array(neurons)
@@ -124,4 +130,4 @@ def traces(
     for burst in range(bursts):
         engine.run(1, coded)
         found[burst] = engine.potentials()[ids] * unit
-    return {neuron: found[:, i] for i, neuron in enumerate(neurons)}
+    return {network.describe(quantized.areas, neuron): found[:, i] for i, neuron in enumerate(neurons)}

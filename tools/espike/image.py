@@ -72,13 +72,17 @@ def _word(value: np.generic) -> int:
     return int(value) & 0xFFFFFFFF
 
 
-def _area_record(q: QuantizedConnectome, index: int, wide: bool, projections: tuple[int, int], body: _Body) -> list[int]:
+def _area_record(
+    q: QuantizedConnectome, index: int, wide: bool, projections: tuple[int, int], body: _Body
+) -> list[int]:
     area = q.areas[index]
     part = slice(area.first, area.first + area.count)
     snoozes = np.where(q.fire_limit[part] > 0, q.snooze[part].astype(np.int64), 0)
     pause = int((q.refractory[part].astype(np.int64) + snoozes).max())
     if pause > 0xFFFF:
-        raise EspikeError(f"refractory period plus snooze is {pause} bursts", where=f"area {area.id}", do="at most 65535")
+        raise EspikeError(
+            f"refractory period plus snooze is {pause} bursts", where=f"area {area.id}", do="at most 65535"
+        )
     flags = _ACCUMULATE * area.accumulate | _WIDE_INPUT * wide | int(q.guard_bits[index]) << 8
     flags |= _counter_bytes(pause) << 12 | _counter_bytes(int(q.fire_limit[part].max())) << 14
     columns, words = 0, []

@@ -277,8 +277,11 @@ def read_state(payload: bytes) -> State:
     """A STATE or DONE payload. Raises: LinkError where it has the wrong length."""
     if len(payload) != _STATE.size:
         raise LinkError("a state message has the wrong length")
-    burst, h0, h1, p0, p1, *counts, overruns, errors, dropped, running = _STATE.unpack(payload)
-    return State(burst, (h0, h1), (p0, p1), *counts, overruns, errors, dropped, bool(running))
+    burst, h0, h1, p0, p1, *counts, running = _STATE.unpack(payload)
+    fired, events, saturations, total, most, overruns, errors, dropped = counts
+    return State(
+        burst, (h0, h1), (p0, p1), fired, events, saturations, total, most, overruns, errors, dropped, bool(running)
+    )
 
 
 class Link:

@@ -50,7 +50,13 @@ class Status:
 
 
 def watch(
-    engine: BoardEngine, network: Network, specs: tuple[str, ...], *, bursts: int | None, period_us: int, interval_s: float
+    engine: BoardEngine,
+    network: Network,
+    specs: tuple[str, ...],
+    *,
+    bursts: int | None,
+    period_us: int,
+    interval_s: float,
 ) -> Iterator[Status]:
     """Run the board for `bursts` bursts (None: until the caller closes the iterator), a status per interval.
 
@@ -129,9 +135,7 @@ class _Window:
         status = Status(
             burst=self._last,
             bursts_per_s=round((self._last - self._from) / seconds, 3),
-            fired={
-                area.id: int(count) for area, count in zip(self._network.areas, self._fired, strict=True) if count
-            },
+            fired={area.id: int(count) for area, count in zip(self._network.areas, self._fired, strict=True) if count},
             saturations=state.saturations,
             overruns=state.overruns,
             link_errors=state.link_errors + self._engine.bad_frames,

@@ -29,6 +29,7 @@ class Fit:
     @property
     def fits(self) -> bool:
         """Does the network run there?"""
+        return not self.ram_short and not self.flash_short
 
 
 @dataclass(frozen=True)

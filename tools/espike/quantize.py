@@ -29,7 +29,6 @@ FINE_CODES = 64
 FP32_MOST = float(np.finfo(np.float32).max)
 
 F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 
 
 def quantize(c: Connectome, precision: str | None = None) -> QuantizedConnectome:
@@ -131,8 +130,10 @@ def _mapped(c: Connectome, index: int) -> _Mapped:
 
 
 def _unit(c: Connectome, area: int) -> float:
-    """Potential per unit: the largest threshold is THRESHOLD_UNITS, doubled until every finite limit fits, as far as the
-    threshold itself stays a unit or more."""
+    """Potential per unit: the largest threshold is THRESHOLD_UNITS; doubled until every finite limit fits.
+
+    It stops where the threshold itself would fall below a unit.
+    """
     first, count = c.areas[area].first, c.areas[area].count
     threshold = np.abs(c.threshold[first : first + count].astype(np.float64))
     limit = c.limit[first : first + count].astype(np.float64)
@@ -161,8 +162,11 @@ def _scale(c: Connectome, area: int, mapped: list[tuple[int, _Mapped]]) -> _Scal
     while True:
         needs = {i: _bits_over(m.largest / unit / WEIGHT_MOST) for i, m in mapped if not m.uniform}
         allowed = [min(4, need) for need in needs.values()]
-        allowed += [int(np.clip(np.floor(np.log2(max(m.smallest / unit / FINE_CODES, 1))), 0, 4))
-                    for _, m in mapped if m.uniform and m.smallest > 0]
+        allowed += [
+            int(np.clip(np.floor(np.log2(max(m.smallest / unit / FINE_CODES, 1))), 0, 4))
+            for _, m in mapped
+            if m.uniform and m.smallest > 0
+        ]
         most = min(allowed, default=2)
         options = [_Scale(unit, f, {i: min(7, max(0, need - f)) for i, need in needs.items()}) for f in range(most + 1)]
         room = 16383 if c.candidates_only else 32767
@@ -208,9 +212,9 @@ def _codes(weight: NDArray[np.float32], code: float, uniform: bool) -> tuple[NDA
     return np.clip(codes, -most, most).astype(np.int16), clamped
 
 
-def _potentials(values: NDArray[np.float32], unit: float) -> I64:
+def _potentials(values: NDArray[np.float32], unit: float) -> NDArray[np.int16]:
     scaled = np.floor(values.astype(np.float64) / unit + 0.5)
-    return np.clip(np.nan_to_num(scaled, posinf=NO_LIMIT), -POTENTIAL_MOST, POTENTIAL_MOST).astype(np.int64)
+    return np.clip(scaled, -POTENTIAL_MOST, NO_LIMIT).astype(np.int16)
 
 
 def _retained(leak: F64) -> NDArray[np.uint16]:
@@ -247,9 +251,7 @@ def _int8(c: Connectome) -> QuantizedConnectome:
     shift = {i: s for scale in scales for i, s in scale.shifts.items()}
     return QuantizedConnectome(
         precision="int8",
-        projections=tuple(
-            Projection(m.source, m.target, m.rule, shift.get(i, 0)) for i, m in enumerate(c.mappings)
-        ),
+        projections=tuple(Projection(m.source, m.target, m.rule, shift.get(i, 0)) for i, m in enumerate(c.mappings)),
         guard_bits=np.array([scale.guard_bits for scale in scales], np.uint8),
         scale=np.array([scale.code for scale in scales], np.float64),
         stimulus_limit=limits,

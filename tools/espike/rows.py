@@ -66,7 +66,7 @@ def _weight_bytes(codec: int, precision: str) -> int:
 
 
 def _varint_bytes(gap: I64) -> I64:
-    return 1 + sum((gap >= 1 << shift).astype(np.int64) for shift in (7, 14, 21, 28))
+    return np.searchsorted([1 << shift for shift in (7, 14, 21, 28)], gap, side="right").astype(np.int64) + 1
 
 
 def _gap_bytes(codec: int, gap: I64, begins: NDArray[np.bool_]) -> I64:
@@ -83,9 +83,7 @@ def _sizes(codec: int, gap: I64, begins: NDArray[np.bool_], precision: str) -> I
     return _gap_bytes(codec, gap, begins) + weight
 
 
-def _bytes(
-    codec: int, gap: I64, begins: NDArray[np.bool_], weight: NDArray[Any], sizes: I64, precision: str
-) -> U8:
+def _bytes(codec: int, gap: I64, begins: NDArray[np.bool_], weight: NDArray[Any], sizes: I64, precision: str) -> U8:
     uniform, width = codec in (D8_UNIFORM, WIDE_UNIFORM), _weight_bytes(codec, precision)
     data = np.zeros(int(sizes.sum()), np.uint8)
     at = np.cumsum(sizes) - sizes

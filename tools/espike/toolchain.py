@@ -75,7 +75,7 @@ def link_libraries(board: dict[str, Any]) -> list[str]:
 
 def firmware_path(board: dict[str, Any]) -> Path:
     """Where SCons puts a board's firmware."""
-    return BUILD / board["name"] / "firmware.elf"
+    return BUILD / str(board["name"]) / "firmware.elf"
 
 
 def missing(board: dict[str, Any]) -> list[str]:
@@ -104,9 +104,7 @@ def run(command: Sequence[str | Path], *, where: str) -> str:
     return done.stdout
 
 
-def compile_program(
-    board: dict[str, Any], sources: Sequence[Path], output: Path, *, flags: Sequence[str] = ()
-) -> Path:
+def compile_program(board: dict[str, Any], sources: Sequence[Path], output: Path, *, flags: Sequence[str] = ()) -> Path:
     """One program for a board from sources beside its port's start-up, without the application -> `output`.
 
     Raises: EspikeError where a program is missing or the compiler refuses.

@@ -3,6 +3,6 @@
 `measure` takes them, `KEYS` says what each of them is and what it should be.
 """
 
-from .keys import KEYS, Key, Number, Progress, chosen, measure
+from .keys import KEYS, Bench, Key, Number, Progress, chosen, measure
 
-__all__ = ["KEYS", "Key", "Number", "Progress", "chosen", "measure"]
+__all__ = ["KEYS", "Bench", "Key", "Number", "Progress", "chosen", "measure"]

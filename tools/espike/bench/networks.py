@@ -16,6 +16,7 @@ I64 = NDArray[np.int64]
 Synapses = tuple[I64, I64, I64]
 """source, target, weight code; sorted by source, then target"""
 
+
 @dataclass(frozen=True)
 class Neurons:
     """Parameters that all neurons of a network share, in weight codes and bursts."""

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from espike_sim._core import ffi, lib
 from numpy.typing import NDArray
 
+from espike_sim._core import ffi, lib
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
@@ -229,5 +229,3 @@ def us_per_burst(rates: list[Rate]) -> float:
 def events_per_s(rates: list[Rate]) -> float:
     """Median events per second."""
     return statistics.median(rate.events_per_s for rate in rates)
-
-

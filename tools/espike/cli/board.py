@@ -49,7 +49,9 @@ def boards_verb(name: str | None, as_json: bool) -> None:
         return
     found = boards()
     if as_json:
-        print_json({b.name: {**b.data, "missing": b.missing, "home": home() / "boards" / b.name} for b in found.values()})
+        print_json(
+            {b.name: {**b.data, "missing": b.missing, "home": home() / "boards" / b.name} for b in found.values()}
+        )
         return
     rows = [
         (b.name, b.ram_bytes, b.flash_bytes, "needs " + ", ".join(b.missing) if b.missing else "ready", b.title)
@@ -134,7 +136,8 @@ def run(
         print_json(
             {
                 "engine": made.name, "network": made.network_hash, **vars(counters), "seconds": round(seconds, 6),
-                "bursts_per_s": round(bursts / max(seconds, 1e-9), 1), "hash": last, "clamped": coded.clamped if coded else 0,
+                "bursts_per_s": round(bursts / max(seconds, 1e-9), 1), "hash": last,
+                "clamped": coded.clamped if coded else 0,
                 "potential_hash": ledger.potential_hashes[-1].tolist() if ledger.potential_hashes is not None else None,
                 "fired_per_area": fired, "overruns": overruns, "ledger": output,
             }
@@ -180,9 +183,7 @@ def _opened(
         made.close()
 
 
-def coded_stimulus(
-    specs: tuple[str, ...], net: stimuli_module.CodedNetwork, bursts: int
-) -> CodedStimulus | None:
+def coded_stimulus(specs: tuple[str, ...], net: stimuli_module.CodedNetwork, bursts: int) -> CodedStimulus | None:
     """The stimulus of a run's specs in the network's numbers; None where there are none."""
     if not specs:
         return None
@@ -208,7 +209,9 @@ def _by_area(ledger: Ledger, net: stimuli_module.CodedNetwork) -> dict[str, int]
 
 def _warn_clamped(coded: CodedStimulus | None) -> None:
     if coded is not None and coded.clamped:
-        note(f"note: {coded.clamped:,} of {len(coded.burst):,} stimulus entries were cut to their area's limit")
+        note(
+            f"note: {coded.clamped:,} of {len(coded.burst):,} stimulus entries were cut to twice their area's threshold"
+        )
 
 
 @click.command(name="monitor")
@@ -229,9 +232,7 @@ def monitor_verb(
         if realtime and not period:
             raise EspikeError("the network has no simulation_timestep", do="run without --realtime")
         try:
-            for status in monitor.watch(
-                engine, net, stimuli, bursts=bursts, period_us=period, interval_s=interval
-            ):
+            for status in monitor.watch(engine, net, stimuli, bursts=bursts, period_us=period, interval_s=interval):
                 print_json(status.as_json()) if as_json else click.echo(status.line())
                 sys.stdout.flush()
         except KeyboardInterrupt:
@@ -280,7 +281,7 @@ def verify(
     _warn_clamped(coded)
     if difference is None:
         if not counters.fired:
-            note("note: nothing fired; a stimulus makes this a stronger proof: --stimulus poisson:input:rate=0.02:amount=1")
+            note("note: nothing fired; a stimulus makes a stronger proof: --stimulus poisson:input:rate=0.02:amount=1")
         click.echo(
             f"equal: {name_a} and {name_b}, {bursts:,} bursts, {quantized.neurons:,} neurons, {quantized.precision}, "
             f"{counters.fired:,} spikes, every potential"

@@ -123,6 +123,6 @@ def grow(path: Path, output: Path | None, strict: bool, as_json: bool, **how: An
     warn(grown.notes)
     rows = [(area["id"], area["name"], area["neurons"]) for area in summary["areas"]]
     print_table("areas", ("id", "name", "neurons"), rows)
-    rows = [(m["source"], m["destination"], m["rule"], m["synapses"]) for m in summary["mappings"]]
-    print_table("mappings", ("source", "destination", "rule", "synapses"), rows)
+    rules = [(m["source"], m["destination"], m["rule"], m["synapses"]) for m in summary["mappings"]]
+    print_table("mappings", ("source", "destination", "rule", "synapses"), rules)
     click.echo(f"{output or path}: {grown.neurons:,} neurons, {grown.synapses:,} synapses")

@@ -93,7 +93,13 @@ def bench_verb(only: str | None, full: bool, as_json: bool) -> None:
         print_json(found)
         return
     rows = [
-        (key.name, _figure(found[key.name]), "" if key.goal is None else f"{key.direction} {key.goal:,g}", key.unit, key.about)
+        (
+            key.name,
+            _figure(found[key.name]),
+            "" if key.goal is None else f"{key.direction} {key.goal:,g}",
+            key.unit,
+            key.about,
+        )
         for key in benches.KEYS
         if key.name in found
     ]

@@ -67,7 +67,9 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
 def _print_report(report: dict[str, Any]) -> None:
     names = ("area", "unit", "guard_bits", "shifts", "weight_error", "weights_clamped", "threshold_error")
     head = (*names, "leak_too_weak")
-    rows = [[row[name] if name != "shifts" else " ".join(map(str, row[name])) for name in head] for row in report["areas"]]
+    rows = [
+        [row[name] if name != "shifts" else " ".join(map(str, row[name])) for name in head] for row in report["areas"]
+    ]
     print_table(f"quantization report, {report['precision']}", head, rows)
 
 
@@ -118,6 +120,8 @@ def _room(most: int | None) -> str:
 
 def _verdict(fit: plan.Fit) -> str:
     short = [
-        f"{count:,} bytes of {what} too few" for what, count in (("RAM", fit.ram_short), ("flash", fit.flash_short)) if count
+        f"{count:,} bytes of {what} too few"
+        for what, count in (("RAM", fit.ram_short), ("flash", fit.flash_short))
+        if count
     ]
     return ", ".join(short) or "fits"

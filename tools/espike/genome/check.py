@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
 

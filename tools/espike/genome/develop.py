@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from espike_sim import connectome as c
 from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
-from numpy.typing import NDArray
 
 from .axes import I64, U32
 from .growth import FUNCTIONS, Draws, grow, why_not

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from espike_sim.errors import EspikeError
 from espike_sim.pcg import pcg
-from numpy.typing import NDArray
 
 from .model import Voxel
 

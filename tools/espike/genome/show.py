@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from espike_sim.connectome import Area, Connectome
 from espike_sim.errors import EspikeError
 

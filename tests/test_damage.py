@@ -1,0 +1,368 @@
+"""Damaged and forged images: refused with the byte that is wrong, or harmless; under sanitizers too."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import c_programs
+import image_edit
+import numpy as np
+import pytest
+from image_edit import ESCAPES, HEADER_BYTES, HEADER_WORDS, Image
+from small_networks import Synapses, network
+
+from espike import toolchain
+from espike.image import pack
+from espike_sim.errors import EspikeError
+from espike_sim.quantized import QuantizedConnectome
+from espike_sim.random_networks import random_network
+
+try:
+    from espike_sim._core import ffi, lib
+except ImportError:
+    pytest.skip("the C core is not built: make setup", allow_module_level=True)
+
+PRECISIONS = ("int8", "fp32")
+ROW, LAYOUT, PARAMETER = int(lib.SPK_ERROR_ROW), int(lib.SPK_ERROR_LAYOUT), int(lib.SPK_ERROR_PARAMETER)
+NAN, INFINITY, MINUS_INFINITY, MINUS_ZERO = 0x7FC00000, 0x7F800000, 0xFF800000, 0x80000000
+
+
+class Memory:
+    """Aligned bytes that the core reads, changed in place between two openings."""
+
+    def __init__(self, data: bytes) -> None:
+        self.words = np.zeros(len(data) // 8 + 1, np.uint64)
+        self.bytes = self.words.view(np.uint8)[: len(data)]
+        self.bytes[:] = np.frombuffer(data, np.uint8)
+        self.view = ffi.new("spk_image_t *")
+
+    def open(self, size: int | None = None) -> tuple[int, int]:
+        """(error, offset) of spk_image_open."""
+        pointer = ffi.cast("const uint8_t *", self.words.ctypes.data)
+        error = lib.spk_image_open(self.view, pointer, len(self.bytes) if size is None else size)
+        return int(error), int(self.view.error_offset)
+
+
+def open_bytes(data: bytes) -> tuple[int, int]:
+    """(error, offset) of spk_image_open."""
+    return Memory(data).open()
+
+
+def small(precision: str) -> QuantizedConnectome:
+    """A network with every feature, small enough to be flipped bit by bit."""
+    return random_network(5, precision, True, areas=4, largest_area=12, wide_area=False, density=0.6)
+
+
+def kinds(precision: str) -> QuantizedConnectome:
+    """A network with a projection of every row codec, escapes included."""
+    ids = np.arange(6)
+    groups = [
+        Synapses(0, 1, np.repeat(ids, 3), np.tile([200, 210, 230], 6), np.arange(18) - 6),
+        Synapses(0, 1, np.repeat(ids, 3), np.tile([200, 210, 230], 6), np.repeat(ids, 3)),
+        Synapses(0, 1, np.repeat(ids, 4), np.tile([200, 350, 605, 750], 6), np.arange(24) - 6),
+        Synapses(0, 1, np.repeat(ids, 4), np.tile([200, 350, 605, 750], 6), np.repeat(ids, 4)),
+        Synapses(0, 1, np.repeat(ids, 2), np.tile([3, 800], 6), np.arange(12) - 6),
+        Synapses(0, 1, np.repeat(ids, 6), np.tile([3, 800, 800, 801, 801, 802], 6), np.repeat(ids, 6)),
+        Synapses(0, 1, [], [], []),
+    ]
+    power = {"power_neuron": np.array([0, 700], np.uint32), "power_value": np.array([1, 2], "i4")}
+    q = network(precision, [6, 1000], groups, candidates_only=precision == "int8", stimulus_limit=200)
+    return replace(q, power_neuron=power["power_neuron"], power_value=power["power_value"].astype(q.types.input))
+
+
+def test_offsets_are_those_of_the_core() -> None:
+    text = (toolchain.CORE / "src" / "layout.h").read_text()
+    header = {k: int(v) for k, v in re.findall(r"HEADER_(\w+) = (\d+)", text)}
+    assert {k: header[k] for k in HEADER_WORDS} == HEADER_WORDS
+    for prefix, fields in (("AREA", image_edit.AREA_FIELDS), ("PROJECTION", image_edit.PROJECTION_FIELDS)):
+        names = re.findall(rf"^    {prefix}_(\w+),?$", text, re.MULTILINE)
+        assert [*fields, "WORDS"] == names
+
+
+def test_sealing_keeps_an_image() -> None:
+    for precision in PRECISIONS:
+        data = pack(kinds(precision)).data
+        assert Image(data).sealed() == data
+        codecs = {Image(data).word(Image(data).projection(i, "CODEC").offset) & (ESCAPES | 255) for i in range(6)}
+        assert codecs == {0, 1, 0 | ESCAPES, 1 | ESCAPES, 2, 3}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_truncation_is_refused(precision: str) -> None:
+    memory = Memory(pack(small(precision)).data)
+    assert memory.open() == (0, 0)
+    for size in range(len(memory.bytes)):
+        assert memory.open(size) == (int(lib.SPK_ERROR_TRUNCATED), size)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_flipped_bit_is_refused(precision: str) -> None:
+    data = pack(small(precision)).data
+    memory, blocks = Memory(data), Image(data).header("BLOCKS_OFFSET")
+    for at in range(len(data)):
+        for bit in range(8):
+            memory.bytes[at] ^= 1 << bit
+            error, offset = memory.open()
+            memory.bytes[at] ^= 1 << bit
+            assert error < 0, f"byte {at}, bit {bit}"
+            if HEADER_BYTES <= at < blocks:
+                begin = at - (at - HEADER_BYTES) % image_edit.BLOCK_BYTES
+                assert (error, offset) == (int(lib.SPK_ERROR_CRC), begin)
+            else:
+                assert offset < HEADER_BYTES or error == int(lib.SPK_ERROR_TRUNCATED)
+    assert memory.open() == (0, 0)
+
+
+def test_bytes_behind_an_image_are_ignored() -> None:
+    data = pack(small("int8")).data
+    assert open_bytes(data + b"\xff" * 100) == (0, 0)
+
+
+def test_refusal_says_what_and_where() -> None:
+    from espike_sim.host import ImageView
+
+    data = bytearray(pack(small("int8")).data)
+    data[200] ^= 4
+    with pytest.raises(EspikeError, match=r"^brain\.spk: image refused at byte 136: damaged \(CRC\)"):
+        ImageView(data, "brain.spk")
+
+
+@dataclass(frozen=True)
+class Forged:
+    """One edit with right CRCs that must be refused with `error` at `offset`; -1: anywhere."""
+
+    about: str
+    data: bytes
+    error: int
+    offset: int
+
+
+def forged_rows(precision: str) -> Iterator[Forged]:
+    """Rows that lie; projections 0..6 of `kinds` are d8, d8-uniform, both with escapes, wide, wide-uniform, empty."""
+    data = pack(kinds(precision)).data
+    width = 1 if precision == "int8" else 4
+    uniform = 2 if precision == "int8" else 4
+    at = [Image(data).word(Image(data).projection(p, "DATA").offset) for p in range(7)]
+    length = [len(Image(data).rows(p)) for p in range(7)]
+
+    def forged(about: str, p: int, rows: bytes, where: int, row: int = 0, error: int = ROW) -> Forged:
+        return Forged(about, Image(data).put_rows(p, rows, where).sealed(), error, at[p] + row)
+
+    row = [count // 6 for count in length]  # every row of a projection is as long
+    yield forged("first target out of the area", 0, struct.pack("<H", 1000), 0)
+    yield forged("first target out of the area, last row", 0, struct.pack("<H", 65535), 5 * row[0], 5 * row[0])
+    yield forged("sum of gaps out of the area", 0, struct.pack("<H", 1000 - 30), 0)
+    yield forged("uniform: sum of gaps out of the area", 1, struct.pack("<H", 1000 - 30), uniform)
+    yield forged("escapes: sum of gaps out of the area", 2, struct.pack("<H", 1000 - 550), 0)
+    yield forged("a row that ends in an escape", 1, b"\xff", row[1] - 1)
+    yield forged("escapes up to the end", 1, b"\xff\xff", row[1] - 2)
+    yield forged("escapes: a row that ends in an escape", 3, b"\xff", row[3] - 1)
+    yield forged("an escape where a weight ends the row", 0, b"\xff", row[0] - width - 1)
+    yield forged("a varint without end", 5, b"\x81", row[5] - 1)
+    yield forged("varints without end", 5, b"\xff" * (row[5] - uniform), uniform)
+    yield forged("a varint beyond 31 bits", 5, b"\xff\xff\xff\xff\x0f", uniform)
+    yield forged("a varint of six bytes", 5, b"\x80\x80\x80\x80\x80\x01", uniform)
+    yield forged("a varint beyond the area", 5, b"\xe8\x07", uniform)
+    yield forged("a varint that takes the row's last weight", 4, b"\x86", row[4] - width - 1)
+    if precision == "fp32":
+        for name, bits in (("nan", NAN), ("inf", INFINITY), ("-inf", MINUS_INFINITY), ("-0", MINUS_ZERO)):
+            weight = struct.pack("<I", bits)
+            yield forged(f"{name} as a weight", 0, weight, 2)
+            yield forged(f"{name} as a row's last weight", 2, weight, row[2] - 4)
+            yield forged(f"{name} as a row's weight", 1, weight, 0)
+            yield forged(f"{name} as a wide weight", 4, weight, 1)
+            yield forged(f"{name} as a wide row's weight", 5, weight, row[5], row[5])
+
+
+def forged_fields(precision: str) -> Iterator[Forged]:
+    """Records that lie about what is there."""
+    data = pack(kinds(precision)).data
+    image = Image(data)
+
+    def field(about: str, name: str, index: int, value: int, error: int, offset: str = "") -> Forged:
+        record = image.area if name in image_edit.AREA_FIELDS and about[0] == "A" else image.projection
+        edited = Image(data).put(record(index, name).offset, value)
+        return Forged(about, edited.sealed(), error, record(index, offset or name).offset)
+
+    for p in range(7):
+        word = image.word(image.projection(p, "CODEC").offset)
+        if word & 255 < 2 and p != 6:
+            yield field("P escapes flag lies", "CODEC", p, word ^ ESCAPES, ROW)
+        yield field("P codec unknown", "CODEC", p, word | 4, LAYOUT)
+        yield field("P codec bits", "CODEC", p, word | 1 << 25, LAYOUT)
+        yield field("P block size", "CODEC", p, word & ~0xFF0000 | 6 << 16, LAYOUT)
+        yield field("P delay", "DELAY", p, 2, LAYOUT, "CODEC")
+        yield field("P reserved", "RESERVED", p, 1, LAYOUT, "CODEC")
+        yield field("P target area", "ENDS", p, 2 << 16, LAYOUT, "CODEC")
+        yield field("P source area", "ENDS", p, 1 << 16 | 1, LAYOUT, "ENDS")
+        yield field("P bases past the end", "BASES", p, image.header("BLOCKS_OFFSET"), LAYOUT)
+        yield field("P bases unaligned", "BASES", p, image.word(image.projection(p, "BASES").offset) + 2, LAYOUT)
+        yield field("P bases in the header", "BASES", p, 0, LAYOUT)
+        yield field("P rows past the source area", "ROWS", p, 7, LAYOUT, "SOURCE_FIRST")
+        yield field("P first row past the source area", "SOURCE_FIRST", p, 0xFFFFFFFF, LAYOUT)
+        synapses = image.word(image.projection(p, "SYNAPSES").offset)
+        yield field("P synapse count", "SYNAPSES", p, synapses + 1, ROW, "CODEC")
+    for name, value, error, offset in (
+        ("NEURONS", 0, LAYOUT, ""),
+        ("NEURONS", 0xFFFFFFFF, LAYOUT, ""),
+        ("FLAGS", 1 << 16, LAYOUT, ""),
+        ("FLAGS", 5 << 8, LAYOUT, ""),
+        ("FLAGS", 3 << 12, LAYOUT, ""),
+        ("COLUMNS", 1 << 7, LAYOUT, "FLAGS"),
+        ("COLUMNS", 1, LAYOUT, "THRESHOLD"),
+        ("REFRACTORY", 1, PARAMETER, "FLAGS"),
+        ("REFRACTORY", 1 << 16, PARAMETER, ""),
+        ("FIRE_LIMIT", 1, PARAMETER, "FLAGS"),
+        ("PROJECTION_FIRST", 1, LAYOUT, ""),
+        ("PROJECTION_COUNT", 100, LAYOUT, "PROJECTION_FIRST"),
+        ("RESERVED_3", 1, LAYOUT, "FLAGS"),
+        ("STIMULUS_LIMIT", NAN if precision == "fp32" else 1 << 30, PARAMETER, ""),
+        ("STIMULUS_LIMIT", MINUS_ZERO, PARAMETER, ""),
+        ("THRESHOLD", NAN if precision == "fp32" else 1 << 15, PARAMETER, ""),
+        ("THRESHOLD", INFINITY, PARAMETER, ""),
+        ("LIMIT", MINUS_INFINITY if precision == "fp32" else 1 << 15, PARAMETER, ""),
+        ("RETAINED", INFINITY if precision == "fp32" else 32769, PARAMETER, ""),
+    ):
+        yield field(f"A {name} {value:#x}", name, 0, value, error, offset)
+    power = image.header("POWER_OFFSET")
+    yield Forged("power not ascending", Image(data).put(power + 8, 0).sealed(), PARAMETER, power + 8)
+    yield Forged("power beyond the neurons", Image(data).put(power + 8, 1006).sealed(), PARAMETER, power + 8)
+    if precision == "fp32":
+        yield Forged("power -0", Image(data).put(power + 4, MINUS_ZERO).sealed(), PARAMETER, power)
+    for name, value, error in (
+        ("VERSION", 2, int(lib.SPK_ERROR_VERSION)),
+        ("MAGIC", 0, int(lib.SPK_ERROR_MAGIC)),
+        ("PRECISION", 2, LAYOUT),
+        ("PRECISION", 1 | 2 << 8, LAYOUT),
+        ("PRECISION", 1 | 1 << 16, LAYOUT),
+        ("SYNAPSES", 1, LAYOUT),
+        ("TOTAL_BYTES", 0, LAYOUT),
+        ("BLOCKS_OFFSET", 132, LAYOUT),
+    ):
+        yield Forged(f"header {name}", Image(data).put(HEADER_WORDS[name], value).sealed(), error, HEADER_WORDS[name])
+    for name in ("NEURONS", "RESERVED_2"):
+        edited = Image(data).put(HEADER_WORDS[name], 0x80000000)
+        yield Forged(f"header {name}", edited.sealed(), LAYOUT, HEADER_WORDS["NEURONS"])
+    for name in ("AREAS_OFFSET", "PROJECTIONS_OFFSET", "POWER_OFFSET", "META_OFFSET"):
+        for value in (0, 135, image.header("BLOCKS_OFFSET") + 4, 0xFFFFFFFC):
+            edited = Image(data).put(HEADER_WORDS[name], value)
+            yield Forged(f"header {name} {value}", edited.sealed(), LAYOUT, HEADER_WORDS["AREAS_OFFSET"])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_forged_contents_are_refused_where_they_lie(precision: str) -> None:
+    cases = [*forged_rows(precision), *forged_fields(precision)]
+    assert len(cases) > 100
+    found = [(case.about, *open_bytes(case.data)) for case in cases]
+    assert found == [(case.about, case.error, case.offset) for case in cases]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_arenas_past_32_bits_are_refused(precision: str) -> None:
+    """Neuron counts whose arena wraps around 2^32 to almost nothing: to believe them is to write anywhere."""
+    data = pack(network(precision, [1])).data
+    flags = 1 | 2 << 12 | 2 << 14 | (2 if precision == "int8" else 0)
+    per_neuron = (2 if precision == "int8" else 4) + 4 + 2 + 2 + 0.25
+    for wraps in range(1, 7):
+        for count in (int(wraps * 2**32 / per_neuron) + extra for extra in (8, 64, 4096)):
+            if count > 0x7FFFFFFF:
+                continue
+            image = Image(data).put(HEADER_WORDS["NEURONS"], count)
+            image.put(image.area(0, "NEURONS").offset, count).put(image.area(0, "FLAGS").offset, flags)
+            assert open_bytes(image.sealed())[0] < 0, f"{count} neurons"
+
+
+@pytest.mark.parametrize("retained", [-1.0, -1e-9, 1.0000001, 2.0, 3e38])
+def test_fp32_retained_fraction_beyond_one_is_refused(retained: float) -> None:
+    """A potential that grows by itself becomes infinite, then NaN, whose bits differ from chip to chip."""
+    image = Image(pack(network("fp32", [1])).data)
+    field = image.area(0, "RETAINED").offset
+    image.put(field, struct.unpack("<I", struct.pack("<f", retained))[0])
+    assert open_bytes(image.sealed()) == (PARAMETER, field)
+
+
+HOSTILE = (
+    0, 1, 2, 3, 4, 5, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0xFFFFFF, 0x7FFFFFFF, 0x80000001,
+    0xFFFF8000, 0xFFFFFFFC, 0xFFFFFFFE, 0xFFFFFFFF, NAN, INFINITY, MINUS_INFINITY, MINUS_ZERO, 0x7F7FFFFF, 1 << 28,
+)  # fmt: skip
+
+
+def hostile(precision: str) -> Iterator[bytes]:
+    """Images with right CRCs and any word of any record, any row byte, or several words at once, set to anything."""
+    data = pack(kinds(precision)).data
+    image = Image(data)
+    fields, end, total = image.fields(), image.header("BLOCKS_OFFSET"), len(data)
+    for field in fields:
+        value = image.word(field.offset)
+        near = (value + step for step in (-4, -2, -1, 1, 2, 4))
+        bits = (value ^ 1 << bit for bit in range(32))
+        for chosen in {*HOSTILE, *near, *bits, end, end - 1, end - 4, total, total + 1}:
+            yield Image(data).put(field.offset, chosen).sealed()
+    for p in range(image.header("PROJECTIONS")):
+        rows = image.rows(p)
+        for at in range(len(rows)):
+            for byte in (0, 1, 127, 128, 254, 255, rows[at] ^ 128):
+                yield Image(data).put_rows(p, bytes([byte]), at).sealed()
+    rng = np.random.default_rng(1)
+    offsets = [field.offset for field in fields]
+    for _ in range(3000):
+        edited = Image(data)
+        for _ in range(int(rng.integers(2, 5))):
+            at = int(rng.choice(offsets))
+            edited.put(at, int(rng.choice([int(rng.choice(HOSTILE)), edited.word(at) + int(rng.integers(-8, 9))])))
+        yield edited.sealed()
+
+
+@pytest.fixture(scope="module")
+def image_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return c_programs.sanitized("image_fuzz.c", tmp_path_factory.mktemp("image"))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_hostile_images_under_sanitizers(precision: str, image_program: Path) -> None:
+    """All in one process: refused, with the same verdict as in the host build, or run for 20 bursts."""
+    whole = pack(kinds(precision)).data
+    cases = [whole, *hostile(precision), *(whole[:size] for size in range(0, len(whole), 7))]
+    cases += [case.data for case in (*forged_rows(precision), *forged_fields(precision))]
+    stream = b"".join(struct.pack("<I", len(case)) + case for case in cases)
+    verdicts = c_programs.feed(image_program, stream).splitlines()
+    assert len(verdicts) == len(cases)
+    assert verdicts[0].startswith("ok")
+    for case, verdict in zip(cases, verdicts, strict=True):
+        error, offset = open_bytes(case)
+        assert verdict == f"{error} {offset}" if error else verdict.split()[0] in ("ok", "large")
+    accepted = sum(verdict.startswith("ok") for verdict in verdicts)
+    assert len(cases) / 100 < accepted < len(cases) / 2, "cases are neither all absurd nor all harmless"
+
+
+def flipped(data: bytes, count: int) -> Iterator[bytes]:
+    rng = np.random.default_rng(2)
+    for at, bit in zip(rng.integers(0, len(data), count), rng.integers(0, 8, count), strict=True):
+        copy = bytearray(data)
+        copy[at] ^= 1 << int(bit)
+        yield bytes(copy)
+
+
+def test_flipped_bits_under_sanitizers(image_program: Path) -> None:
+    cases = [case for precision in PRECISIONS for case in flipped(pack(small(precision)).data, 1500)]
+    verdicts = c_programs.feed(image_program, b"".join(struct.pack("<I", len(case)) + case for case in cases))
+    assert all(line.startswith("-") for line in verdicts.splitlines())
+    assert len(verdicts.splitlines()) == len(cases)
+
+
+def seeds() -> list[bytes]:
+    """Images for a fuzzer to begin with."""
+    return [pack(make(precision)).data for make in (small, kinds) for precision in PRECISIONS]
+
+
+def test_fuzzer_finds_nothing(tmp_path: Path) -> None:
+    c_programs.fuzz(c_programs.fuzzer("image_fuzz.c", tmp_path), seeds(), tmp_path, 4)
+
+
+@pytest.mark.soak
+def test_fuzzer_finds_nothing_for_long(tmp_path: Path) -> None:
+    c_programs.fuzz(c_programs.fuzzer("image_fuzz.c", tmp_path), seeds(), tmp_path, 300)
