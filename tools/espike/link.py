@@ -144,7 +144,7 @@ def _port_error(url: str, error: Exception) -> LinkError:
         return LinkError("no permission for the port", where=url, do="join the group that owns it (dialout)")
     if isinstance(error, ValueError):
         return LinkError(f"is no port ({text})", where=url)
-    return LinkError(f"cannot open the port ({text})", where=url)
+    return LinkError(f"cannot open the port ({text})", where=url, do="give a serial port or socket://host:port")
 
 
 def open_transport(url: str) -> Transport:

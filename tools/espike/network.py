@@ -83,10 +83,8 @@ def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
     An image is taken by the quantized connectome beside it. Raises: EspikeError saying what is wrong.
     """
     kind = kind_of(path)
-    if kind == "image":
-        return _beside(path)
-    if kind == quantized_file.FORMAT:
-        found = quantized_file.load(path)
+    if kind in ("image", quantized_file.FORMAT):
+        found = _beside(path) if kind == "image" else quantized_file.load(path)
         if options.precision not in (None, found.precision):
             raise EspikeError(
                 f"is quantized to {found.precision} already", where=str(path), do="give its genome or connectome"

@@ -39,8 +39,7 @@ def quantize(c: Connectome, precision: str | None = None) -> QuantizedConnectome
     chosen = precision or c.precision
     if chosen not in NUMBER_TYPES:
         raise EspikeError(
-            f"precision {chosen} is not run yet",
-            where="the genome asks for it" if precision is None else "--precision",
+            f"precision {chosen} is not run" + (", and the genome asks for it" if precision is None else ""),
             do="choose --precision " + " or --precision ".join(NUMBER_TYPES),
         )
     _check_pauses(c)

@@ -1,0 +1,55 @@
+"""README's commands, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_commands_run_in_order(tmp_path: Path) -> None:
+    environment = {**os.environ, "ESPIKE_HOME": str(tmp_path / "home")}
+    lines = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
+    assert len(lines) == 12
+    outputs = {}
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "espike"
+        done = subprocess.run(
+            [sys.executable, "-m", "espike", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        outputs[arguments[0]] = done.stdout
+    promised = re.search(r"^    (equal: .*)$", README, re.MULTILINE)
+    assert promised is not None
+    assert outputs["verify"].strip() == promised[1]
+    assert (tmp_path / "net.png").stat().st_size > 1000
+    assert (tmp_path / "raster.png").stat().st_size > 1000
+
+
+def test_python_example_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks("python")[0]], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 100
+
+
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "toolchain", "bench", "soak", "lint", "help"])
+def test_make_help_lists_the_targets(target: str) -> None:
+    done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"make {target} " in done.stdout
