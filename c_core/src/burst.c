@@ -112,13 +112,61 @@ int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value) {
     if (error != SPK_OK) {
         return error;
     }
-    engine->kernel->input(engine, spk_engine_area(engine, neuron), neuron, value);
+    const uint32_t pair[2] = {neuron, value};
+    engine->kernel->input(engine, spk_engine_area(engine, neuron), pair, 1);
     engine->next_injected = neuron + 1;
     return SPK_OK;
 }
 
+#ifdef SPK_VECTOR
+
+#define QUEUE_ROWS 16
+
+/* Rows on their way: found and asked for from memory before the first of them is read. */
+typedef struct {
+    uint32_t count;
+    spk_row_t rows[QUEUE_ROWS];
+    const uint32_t *projections[QUEUE_ROWS];
+} queue_t;
+
+static void flush(spk_engine_t *engine, queue_t *queue) {
+    for (uint32_t i = 0; i < queue->count; i++) {
+        engine->counters.events += engine->kernel->scatter(engine, queue->projections[i], queue->rows[i]);
+    }
+    queue->count = 0;
+}
+
+static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
+    __builtin_prefetch(row.begin);
+    __builtin_prefetch(row.begin + 64);
+    queue->rows[queue->count] = row;
+    queue->projections[queue->count++] = projection;
+    if (queue->count == QUEUE_ROWS) {
+        flush(engine, queue);
+    }
+}
+
+#else
+
+/* Boards read from flash or tightly coupled RAM: a row is read when it is found. */
+typedef struct {
+    uint32_t count;
+} queue_t;
+
+static void flush(spk_engine_t *engine, queue_t *queue) {
+    (void)engine;
+    (void)queue;
+}
+
+static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
+    (void)queue;
+    engine->counters.events += engine->kernel->scatter(engine, projection, row);
+}
+
+#endif
+
 /* The rows of one fired neuron, projection by projection. */
-static void propagate_neuron(spk_engine_t *engine, const uint32_t *area, uint32_t index) {
+static void propagate_neuron(spk_engine_t *engine, queue_t *queue, const uint32_t *area, uint32_t index) {
     const uint32_t *projection = engine->image->projections + area[AREA_PROJECTION_FIRST] * PROJECTION_WORDS;
     const uint32_t *end = projection + area[AREA_PROJECTION_COUNT] * PROJECTION_WORDS;
     for (; projection != end; projection += PROJECTION_WORDS) {
@@ -128,7 +176,7 @@ static void propagate_neuron(spk_engine_t *engine, const uint32_t *area, uint32_
         }
         spk_row_t bytes = spk_row_find(engine->image, projection, row);
         if (bytes.begin != bytes.end) {
-            engine->counters.events += engine->kernel->scatter(engine, projection, bytes);
+            read_row(engine, queue, projection, bytes);
         }
     }
 }
@@ -138,34 +186,51 @@ uint32_t spk_engine_next_fired(const spk_engine_t *engine, uint32_t from) {
     while (from < count) {
         uint32_t bits = engine->fired[from >> 5] >> (from & 31u);
         if (bits != 0) {
-            while (!(bits & 1u)) {
-                bits >>= 1;
-                from++;
-            }
-            return from;
+            return from + spk_lowest_bit(bits);
         }
         from = (from | 31u) + 1;
     }
     return count;
 }
 
+/* Add what the power table holds, area by area. */
+static void inject_power(spk_engine_t *engine) {
+    const spk_image_t *image = engine->image;
+    const uint32_t *pairs = image->power;
+    const uint32_t *end = pairs + 2 * image->power_count;
+    uint32_t area_end = 0;
+    for (uint32_t area = 0; area < image->area_count && pairs != end; area++) {
+        const uint32_t *begin = pairs;
+        area_end += spk_engine_area_count(engine, area);
+        pairs = end[-2] < area_end ? end : pairs;
+        while (pairs != end && *pairs < area_end) {
+            pairs += 2;
+        }
+        if (pairs != begin) {
+            engine->kernel->input(engine, area, begin, (uint32_t)(pairs - begin) / 2);
+        }
+    }
+}
+
 /* Phase 1: power, then the rows of the previous burst's fire queue, sources ascending. */
 static void inject(spk_engine_t *engine) {
-    const spk_image_t *image = engine->image;
-    for (uint32_t i = 0; i < image->power_count; i++) {
-        const uint32_t *entry = image->power + 2 * i;
-        engine->kernel->input(engine, spk_engine_area(engine, entry[0]), entry[0], entry[1]);
-    }
+    inject_power(engine);
+    queue_t queue;
+    queue.count = 0;
     uint32_t area = 0;
+    uint32_t first = 0;
     uint32_t end = 0;
-    for (uint32_t neuron = spk_engine_next_fired(engine, 0); neuron < image->neuron_count;
-         neuron = spk_engine_next_fired(engine, neuron + 1)) {
-        while (neuron >= end) {
-            end += spk_engine_area_count(engine, area++);
+    for (uint32_t word = 0; word < words_for(engine->image->neuron_count); word++) {
+        for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
+            uint32_t neuron = 32 * word + spk_lowest_bit(bits);
+            while (neuron >= end) {
+                first = end;
+                end += spk_engine_area_count(engine, area++);
+            }
+            propagate_neuron(engine, &queue, spk_area_record(engine, area - 1), neuron - first);
         }
-        propagate_neuron(engine, spk_area_record(engine, area - 1),
-                         neuron - spk_engine_area_first(engine, area - 1));
     }
+    flush(engine, &queue);
 }
 
 /* Phase 2: every area consumes its input and fills the next fire queue. */
@@ -184,31 +249,37 @@ uint32_t spk_engine_potential(const spk_engine_t *engine, uint32_t neuron) {
     return (uint32_t)(int32_t)((const int16_t *)engine->potential)[neuron];
 }
 
-/* The state hashes after a burst: docs/numbers.md, State hash. */
-static void hash_burst(spk_engine_t *engine) {
-    uint32_t count = engine->image->neuron_count;
-    uint32_t begin = engine->burst * 0x9E3779B1u;
-    for (uint32_t k = 0; k < 2; k++) {
-        uint32_t sum = 0;
-        for (uint32_t id = spk_engine_next_fired(engine, 0); id < count; id = spk_engine_next_fired(engine, id + 1)) {
-            sum += spk_pcg(2 * id + k);
-        }
-        engine->hash[k] = spk_pcg(engine->hash[k] + begin + sum);
-        for (uint32_t id = 0; engine->track_potentials && id < count; id++) {
-            sum += spk_pcg(spk_pcg(2 * id + k) ^ spk_engine_potential(engine, id));
-        }
-        engine->potential_hash[k] = spk_pcg(engine->potential_hash[k] + begin + sum);
+/* What every neuron's potential adds to the hash with potentials. */
+static void sum_potentials(const spk_engine_t *engine, uint32_t sum[2]) {
+    for (uint32_t id = 0; id < engine->image->neuron_count; id++) {
+        uint32_t bits = spk_engine_potential(engine, id);
+        sum[0] += spk_pcg(spk_pcg(2 * id) ^ bits);
+        sum[1] += spk_pcg(spk_pcg(2 * id + 1) ^ bits);
     }
 }
 
-static uint32_t count_fired(const spk_engine_t *engine) {
-    uint32_t fired = 0;
-    for (uint32_t i = 0; i < words_for(engine->image->neuron_count); i++) {
-        for (uint32_t bits = engine->fired[i]; bits != 0; bits &= bits - 1) {
-            fired++;
+/* Count the fire queue and extend the state hashes by it: docs/numbers.md, State hash. */
+static void hash_burst(spk_engine_t *engine) {
+    uint32_t begin = engine->burst * 0x9E3779B1u;
+    uint32_t sum[2] = {0, 0};
+    engine->fired_count = 0;
+    for (uint32_t word = 0; word < words_for(engine->image->neuron_count); word++) {
+        for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
+            uint32_t id = 32 * word + spk_lowest_bit(bits);
+            sum[0] += spk_pcg(2 * id);
+            sum[1] += spk_pcg(2 * id + 1);
+            engine->fired_count++;
         }
     }
-    return fired;
+    for (uint32_t k = 0; k < 2; k++) {
+        engine->hash[k] = spk_pcg(engine->hash[k] + begin + sum[k]);
+    }
+    if (engine->track_potentials) {
+        sum_potentials(engine, sum);
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        engine->potential_hash[k] = spk_pcg(engine->potential_hash[k] + begin + sum[k]);
+    }
 }
 
 /* Phase 3: the new fire queue becomes the last one, is counted, hashed and kept in the ledgers. */
@@ -216,9 +287,8 @@ static void archive(spk_engine_t *engine) {
     uint32_t *queue = engine->firing;
     engine->firing = engine->fired;
     engine->fired = queue;
-    engine->fired_count = count_fired(engine);
-    engine->counters.fired += engine->fired_count;
     hash_burst(engine);
+    engine->counters.fired += engine->fired_count;
     for (spk_ledger_t *ledger = engine->ledgers; ledger != NULL; ledger = ledger->next) {
         (void)spk_ledger_push(ledger, engine->burst, engine->fired);
     }

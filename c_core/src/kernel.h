@@ -7,7 +7,7 @@
 #include "rows.h"
 
 /* Inlined into callers with constant arguments, so that each gets a loop of its own. */
-#define SPK_INLINE static inline __attribute__((always_inline))
+#define SPK_INLINE static inline __attribute__((always_inline, unused))
 
 /* One number type. All functions take checked images and ids in range. */
 struct spk_kernel {
@@ -17,8 +17,8 @@ struct spk_kernel {
     int (*self_test)(void);
     /* Is a stimulus value within the area's limit? */
     int (*accepts)(const uint32_t *area, uint32_t value);
-    /* Add a stimulus or power value to one accumulator. */
-    void (*input)(spk_engine_t *engine, uint32_t area, uint32_t neuron, uint32_t value);
+    /* Add stimulus or power to accumulators of one area: `count` (neuron, value) pairs, neurons ascending. */
+    void (*input)(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count);
     /* Add one row of a projection to the accumulators of its target area. Returns its synapses. */
     uint32_t (*scatter)(spk_engine_t *engine, const uint32_t *projection, spk_row_t row);
     /* One burst of all neurons of an area: consume accumulators, move potentials, set firing bits. */
@@ -46,6 +46,29 @@ static inline const uint32_t *spk_area_record(const spk_engine_t *engine, uint32
 
 static inline const uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area) {
     return engine->area_state + area * STATE_WORDS;
+}
+
+#ifdef SPK_VECTOR
+/* Builds for hosts: areas of neurons that are alike run in vectorizable blocks, refractory periods included. Where the
+ * tools can choose at run time, those blocks are compiled for wider registers too. Results are the same. */
+#define SPK_PLAIN_REFRACTORY 1
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define SPK_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define SPK_CLONES
+#endif
+#else
+#define SPK_PLAIN_REFRACTORY 0
+#define SPK_CLONES
+#endif
+
+/* Are all neurons of the area alike, without fire limit, draw or upper limit (and without a refractory period where
+ * the build's plain update knows none)? */
+static inline int spk_area_is_plain(const uint32_t *area, uint32_t no_limit) {
+    int refractory = area[AREA_REFRACTORY] != 0;
+    return area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
+           area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu &&
+           (!refractory || (SPK_PLAIN_REFRACTORY && AREA_COUNTDOWN_BYTES(area[AREA_FLAGS]) == 1));
 }
 
 /* A parameter of `bits` that is one word for the area or a column of 16-bit values. */
@@ -84,6 +107,13 @@ static inline void spk_counter_store(uint8_t *counters, uint32_t bytes, uint32_t
 
 static inline void spk_set_firing(spk_engine_t *engine, uint32_t neuron) {
     engine->firing[neuron >> 5] |= 1u << (neuron & 31u);
+}
+
+/* Place of the lowest set bit; bits != 0. No core of ours counts zeros: a product with a de Bruijn sequence does. */
+static inline uint32_t spk_lowest_bit(uint32_t bits) {
+    static const uint8_t place[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+                                      31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+    return place[(bits & (0u - bits)) * 0x077CB531u >> 27];
 }
 
 /* Excitability: does the neuron's draw of this burst let it fire? (docs/numbers.md, Excitability) */

@@ -31,18 +31,37 @@ static inline float weight_times(float weight, factor_t factor) {
     return weight;
 }
 
-/* v + input in one addition, clamped to +-3e38 and counted. */
-static inline float potential_add(spk_engine_t *engine, float v, float input, uint32_t guard_bits) {
+/* v + input in one addition. */
+SPK_INLINE float potential_sum(float v, float input, uint32_t guard_bits) {
     (void)guard_bits;
-    v = v + input;
+    return v + input;
+}
+
+/* v cut to +-3e38. */
+SPK_INLINE float potential_cut(float v) {
+    v = v > POTENTIAL_MOST ? POTENTIAL_MOST : v;
+    return v < -POTENTIAL_MOST ? -POTENTIAL_MOST : v;
+}
+
+/* 1 where potential_cut would change v. */
+SPK_INLINE uint32_t potential_is_over(float v) { return (v > POTENTIAL_MOST) | (v < -POTENTIAL_MOST); }
+
+static inline float potential_add(spk_engine_t *engine, float v, float input, uint32_t guard_bits) {
+    v = potential_sum(v, input, guard_bits);
     if (v > POTENTIAL_MOST || v < -POTENTIAL_MOST) {
         engine->counters.saturations++;
-        v = v < 0 ? -POTENTIAL_MOST : POTENTIAL_MOST;
+        v = potential_cut(v);
     }
     return v;
 }
 
-static inline float leak(float v, retained_t retained) { return v * retained; }
+SPK_INLINE float leak(float v, retained_t retained) { return v * retained; }
+
+/* A stimulus or power value as an accumulator takes it. */
+SPK_INLINE float input_load(uint32_t value, mark_t mark) {
+    (void)mark;
+    return spk_float_from_bits(value);
+}
 
 static inline float parameter_potential(const spk_image_t *image, const uint32_t *area, unsigned parameter,
                                         uint32_t index) {
@@ -53,10 +72,7 @@ static inline retained_t retained_load(const spk_image_t *image, const uint32_t 
     return parameter_potential(image, area, AREA_RETAINED, index);
 }
 
-static int area_is_plain(const uint32_t *area) {
-    return area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == 0x7F800000u &&
-           area[AREA_REFRACTORY] == 0 && area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu;
-}
+static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 0x7F800000u); }
 
 static inline float input_add_f(float a, float x, mark_t mark) {
     (void)mark;
@@ -67,7 +83,10 @@ static inline int input_reached_f(float a) { return spk_bits_from_float(a) != 0x
 
 static inline float input_value_f(float a) { return a; }
 
+SPK_INLINE float leak_lane_f(float v, retained_t retained) { return leak(v, retained); }
+
 #define ACC_T float
+#define LANE_T float
 #define NAME(x) x##_f
 #include "kernel.inc"
 
@@ -89,9 +108,8 @@ static float *input_of(spk_engine_t *engine, uint32_t area) {
     return (float *)(void *)(engine->arena + spk_area_state(engine, area)[STATE_INPUT]);
 }
 
-static void input(spk_engine_t *engine, uint32_t area, uint32_t neuron, uint32_t value) {
-    float *sum = input_of(engine, area) + (neuron - spk_area_state(engine, area)[STATE_FIRST]);
-    *sum = *sum + spk_float_from_bits(value);
+static void input(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count) {
+    add_pairs_f(input_of(engine, area), spk_area_state(engine, area)[STATE_FIRST], pairs, count, 0);
 }
 
 static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, spk_row_t row) {

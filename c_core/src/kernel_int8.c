@@ -24,24 +24,40 @@ static inline int32_t wrapping_add(int32_t a, int32_t b) { return (int32_t)((uin
 
 static inline number_t weight_times(int32_t weight, factor_t factor) { return weight * factor; }
 
-/* v + input * 2^guard_bits, clamped to +-32767 and counted. Pre: |v| <= 32767, |input| * 2^guard_bits < 2^30. */
+/* v + input * 2^guard_bits. Pre: |v| <= 32767, |input| * 2^guard_bits < 2^30. */
+SPK_INLINE number_t potential_sum(int32_t v, int32_t input, uint32_t guard_bits) {
+    return wrapping_add(v, (int32_t)((uint32_t)input << guard_bits));
+}
+
+/* v cut to +-32767. */
+SPK_INLINE number_t potential_cut(int32_t v) {
+    v = v > POTENTIAL_MOST ? POTENTIAL_MOST : v;
+    return v < -POTENTIAL_MOST ? -POTENTIAL_MOST : v;
+}
+
+/* 1 where potential_cut would change v. */
+SPK_INLINE uint32_t potential_is_over(int32_t v) { return (v > POTENTIAL_MOST) | (v < -POTENTIAL_MOST); }
+
 static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
-    v = wrapping_add(v, (int32_t)((uint32_t)input << guard_bits));
+    v = potential_sum(v, input, guard_bits);
     if ((uint32_t)v + POTENTIAL_MOST > 2u * POTENTIAL_MOST) {
         engine->counters.saturations++;
-        v = v < 0 ? -POTENTIAL_MOST : POTENTIAL_MOST;
+        v = potential_cut(v);
     }
     return v;
 }
 
 /* round(v * retained / 2^15), at least one unit nearer to rest where any leak is on. Pre: |v| <= 32767. */
-static inline number_t leak(int32_t v, retained_t retained) {
+SPK_INLINE number_t leak(int32_t v, retained_t retained) {
     int32_t y = (v * (int32_t)retained + 16384) >> 15;
     if (y == v && v != 0 && retained != 32768u) {
         y += v < 0 ? 1 : -1;
     }
     return y;
 }
+
+/* A stimulus or power value as an accumulator takes it. Pre: |value| < 2^30. */
+SPK_INLINE number_t input_load(uint32_t value, mark_t mark) { return (int32_t)(value << mark); }
 
 static inline number_t parameter_potential(const spk_image_t *image, const uint32_t *area, unsigned parameter,
                                            uint32_t index) {
@@ -52,24 +68,32 @@ static inline retained_t retained_load(const spk_image_t *image, const uint32_t 
     return spk_parameter16(image, area, AREA_RETAINED, index);
 }
 
-static int area_is_plain(const uint32_t *area) {
-    return area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == POTENTIAL_MOST &&
-           area[AREA_REFRACTORY] == 0 && area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu;
-}
+static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, POTENTIAL_MOST); }
 
 #define INPUT_FUNCTIONS                                                                                              \
     SPK_INLINE ACC_T NAME(input_add)(ACC_T a, int32_t x, mark_t mark) {                                              \
         return (ACC_T)((uint32_t)wrapping_add(a, x) | mark);                                                         \
     }                                                                                                                \
     static inline int NAME(input_reached)(ACC_T a) { return a & 1; }                                                 \
-    static inline ACC_T NAME(input_value)(ACC_T a) { return (ACC_T)(a >> 1); }
+    static inline ACC_T NAME(input_value)(ACC_T a) { return (ACC_T)(a >> 1); }                                       \
+    /* Without a branch per value; where nothing leaks, `retained` fits no lane. Pre: |v| <= 32767. */               \
+    SPK_INLINE LANE_T NAME(leak_lane)(LANE_T v, retained_t retained) {                                               \
+        const LANE_T r = (LANE_T)(retained & 32767u);                                                                \
+        const LANE_T y = (LANE_T)((v * r + 16384) >> 15);                                                            \
+        const LANE_T sign = (LANE_T)((v > 0) - (v < 0));                                                             \
+        const LANE_T stepped = (LANE_T)(y - sign);                                                                   \
+        const LANE_T leaked = y == v ? stepped : y;                                                                  \
+        return retained == 32768u ? v : leaked;                                                                      \
+    }
 
 #define ACC_T int16_t
+#define LANE_T int16_t
 #define NAME(x) x##_16
 INPUT_FUNCTIONS
 #include "kernel.inc"
 
 #define ACC_T int32_t
+#define LANE_T int32_t
 #define NAME(x) x##_32
 INPUT_FUNCTIONS
 #include "kernel.inc"
@@ -87,16 +111,13 @@ static void *input_of(spk_engine_t *engine, uint32_t area) {
     return engine->arena + spk_area_state(engine, area)[STATE_INPUT];
 }
 
-static void input(spk_engine_t *engine, uint32_t area, uint32_t neuron, uint32_t value) {
-    uint32_t index = neuron - spk_area_state(engine, area)[STATE_FIRST];
+static void input(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count) {
+    uint32_t first = spk_area_state(engine, area)[STATE_FIRST];
     mark_t mark = engine->image->candidates_only;
-    int32_t codes = (int32_t)(value << mark);
     if (has_wide_input(spk_area_record(engine, area))) {
-        int32_t *sum = (int32_t *)input_of(engine, area) + index;
-        *sum = input_add_32(*sum, codes, mark);
+        add_pairs_32(input_of(engine, area), first, pairs, count, mark);
     } else {
-        int16_t *sum = (int16_t *)input_of(engine, area) + index;
-        *sum = input_add_16(*sum, codes, mark);
+        add_pairs_16(input_of(engine, area), first, pairs, count, mark);
     }
 }
 

@@ -42,12 +42,24 @@ static inline uint32_t spk_gap_d8(const uint8_t **at) {
 /* A varint: 7 bits per byte, low bits first, bit 7 = more; the bytes are known to be complete. */
 static inline uint32_t spk_gap_wide(const uint8_t **at) {
     uint32_t byte = *(*at)++;
-    uint32_t gap = byte & 127u;
+    uint32_t gap = byte;
     for (unsigned shift = 7; byte & 128u; shift += 7) {
         byte = *(*at)++;
-        gap |= (byte & 127u) << shift;
+        gap += (byte - 1u) << shift; /* less the bit 7 that said so */
     }
     return gap;
+}
+
+/* The same where a weight follows, so that two bytes may be read: one or two bytes without a branch. */
+static inline uint32_t spk_gap_wide_weighted(const uint8_t **at) {
+    uint32_t low = (*at)[0];
+    uint32_t high = (*at)[1];
+    uint32_t more = low >> 7;
+    if (more & high >> 7) {
+        return spk_gap_wide(at);
+    }
+    *at += 1 + more;
+    return low + (((high - 1u) << 7) & (0u - more));
 }
 
 /* Walk an untrusted row: every target below target_count. Returns the number of synapses, *escapes counting its

@@ -12,7 +12,7 @@ ROOT = HERE.parents[1]
 CORE = ROOT / "c_core"
 HEADERS = ("error", "image", "ledger", "engine", "link")
 FENCED = re.compile(r"/\* cffi begin \*/(.*?)/\* cffi end \*/", re.DOTALL)
-FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-fno-strict-aliasing"]
+FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-DSPK_VECTOR", "-fno-thread-jumps"]
 
 
 def declarations(path: Path) -> str:
@@ -28,6 +28,7 @@ ffi.set_source(
     "espike_sim._core",
     "".join(f'#include "espike/{name}.h"\n' for name in HEADERS) + '#include "batch.h"\n',
     sources=[str(p.relative_to(ROOT)) for p in [*sorted((CORE / "src").glob("*.c")), HERE / "batch.c"]],
+    depends=[str(p) for folder in (CORE, HERE) for p in sorted(folder.rglob("*.[hi]*")) if p.suffix in (".h", ".inc")],
     include_dirs=[str(CORE / "include"), str(HERE)],
     extra_compile_args=FLAGS,
 )

@@ -24,11 +24,15 @@ BOARD_BURSTS = 200
 
 
 def small_networks(precision: str, candidates_only: bool) -> list[tuple[int, QuantizedConnectome]]:
-    """The first NETWORKS random networks of at most 128 neurons and at least 30, with their seeds."""
+    """The first NETWORKS random networks of at most 128 neurons and at least 30, with their seeds.
+
+    In every third all neurons are alike and plain: those have an update of their own.
+    """
     found: list[tuple[int, QuantizedConnectome]] = []
     seed = 0
     while len(found) < NETWORKS:
-        q = random_network(seed, precision, candidates_only, areas=4, largest_area=50, wide_area=False, density=0.6)
+        shape = {"areas": 4, "largest_area": 50, "wide_area": False, "density": 0.6, "features": seed % 3 != 0}
+        q = random_network(seed, precision, candidates_only, **shape)
         if 30 <= q.neurons <= NEURONS_MOST:
             found.append((seed, q))
         seed += 1

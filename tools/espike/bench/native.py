@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from espike_sim._build import FLAGS as MODULE_FLAGS
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome
 
@@ -15,8 +16,7 @@ from ..image import pack
 from . import networks
 
 HERE = Path(__file__).resolve().parent
-FLAGS = ["-O3", "-fno-strict-aliasing", *toolchain.CORE_FLAGS, f"-I{toolchain.CORE / 'include'}"]
-"""What the Python module is built with, and warnings."""
+FLAGS = [*MODULE_FLAGS, *toolchain.WARNINGS, f"-I{toolchain.CORE / 'include'}"]
 COLLECTED = re.compile(r"Collected : (\d+)")
 
 
