@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from engines import lack
 
 from espike import toolchain
 
@@ -20,7 +20,7 @@ def _compile(command: list[str], source: str, output: Path) -> Path:
     files = [str(FOLDER / source), *map(str, toolchain.core_sources())]
     done = subprocess.run([*command, *FLAGS, *files, "-o", output], capture_output=True, text=True, check=False)
     if "cannot find" in done.stderr and "san" in done.stderr:
-        pytest.skip(f"{command[0]}: its sanitizer libraries are not installed")
+        lack(f"{command[0]}: its sanitizer libraries are not installed")
     assert done.returncode == 0, done.stderr
     return output
 
@@ -28,14 +28,14 @@ def _compile(command: list[str], source: str, output: Path) -> Path:
 def sanitized(source: str, folder: Path) -> Path:
     """A program of tests/c under ASan and UBSan; skips where there is no compiler."""
     if shutil.which("cc") is None:
-        pytest.skip("cc not found")
+        lack("cc not found")
     return _compile(["cc", f"-fsanitize={SANITIZERS}"], source, folder / Path(source).stem)
 
 
 def fuzzer(source: str, folder: Path) -> Path:
     """A program of tests/c as a libFuzzer target; skips where there is no clang."""
     if shutil.which("clang") is None:
-        pytest.skip("clang not found")
+        lack("clang not found")
     command = ["clang", "-DFUZZER", f"-fsanitize=fuzzer,{SANITIZERS}"]
     return _compile(command, source, folder / f"{Path(source).stem}-fuzzer")
 

@@ -16,6 +16,7 @@ from small_networks import Synapses, network, stimulus
 from espike.image import pack
 from espike.rows import CODEC_NAMES
 from espike_sim.engine import CodedStimulus
+from espike_sim.errors import EspikeError
 from espike_sim.pcg import pcg_one
 from espike_sim.quantized import ALWAYS, QuantizedConnectome, accumulator_bound
 from espike_sim.random_networks import random_network, random_stimulus
@@ -296,3 +297,32 @@ def test_long_run(precision: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_soak(precision: str) -> None:
     agree_long(precision, 100_000)
+
+
+BAD_STIMULI: dict[str, tuple[str, list[tuple[int, int, float]]]] = {
+    "beyond the limit": ("int8", [(1, 0, 100), (2, 1, 101)]),
+    "below the limit": ("int8", [(2, 1, -101)]),
+    "no such neuron": ("int8", [(2, 2, 1)]),
+    "a pair twice": ("int8", [(2, 1, 1), (2, 1, 2)]),
+    "neurons descend": ("int8", [(2, 1, 1), (2, 0, 2)]),
+    "bursts descend": ("int8", [(2, 1, 1), (1, 0, 2)]),
+    "float beyond the limit": ("fp32", [(2, 1, 100.00001)]),
+    "not a number": ("fp32", [(2, 1, np.nan)]),
+    "infinite": ("fp32", [(2, 1, -np.inf)]),
+    "minus zero": ("fp32", [(2, 1, -0.0)]),
+}
+
+
+@pytest.mark.parametrize("name", engines.NAMES)
+@pytest.mark.parametrize("case", BAD_STIMULI)
+def test_every_engine_refuses_a_stimulus_at_fault(case: str, name: str) -> None:
+    precision, entries = BAD_STIMULI[case]
+    q = network(precision, [2], stimulus_limit=100)
+    burst, neuron, value = (np.array(column) for column in zip(*entries, strict=True))
+    bad = CodedStimulus(burst.astype(np.int64), neuron.astype(np.uint32), value.astype(q.types.input))
+    with closing(engines.make(name, q)) as engine:
+        with pytest.raises(EspikeError):
+            engine.run(3, bad)
+        engine.reset()
+        good = stimulus(q, [(1, 0, 100), (2, 1, -100)])
+        engines.assert_agree(engine, Reference(q), 3, good)

@@ -117,6 +117,22 @@ def test_every_flipped_bit_is_refused(precision: str) -> None:
     assert memory.open() == (0, 0)
 
 
+def test_bodies_around_a_block() -> None:
+    """A body of one block and a few bytes less or more: the number of CRCs follows."""
+    q = small("int8")
+    blank = Image(pack(replace(q, report={"pad": ""})).data).header("BLOCKS_OFFSET") - HEADER_BYTES
+    seen = set()
+    for blocks in (1, 2):
+        for step in range(-12, 13):
+            size = blocks * image_edit.BLOCK_BYTES + step - blank
+            data = pack(replace(q, report={"pad": "x" * size})).data
+            body = Image(data).header("BLOCKS_OFFSET") - HEADER_BYTES
+            assert open_bytes(data) == (0, 0)
+            assert len(data) == HEADER_BYTES + body + 4 * -(-body // image_edit.BLOCK_BYTES)
+            seen.add(body)
+    assert {4092, 4096, 4100, 8188, 8192, 8196} <= seen
+
+
 def test_bytes_behind_an_image_are_ignored() -> None:
     data = pack(small("int8")).data
     assert open_bytes(data + b"\xff" * 100) == (0, 0)
@@ -165,6 +181,7 @@ def forged_rows(precision: str) -> Iterator[Forged]:
     yield forged("a varint without end", 5, b"\x81", row[5] - 1)
     yield forged("varints without end", 5, b"\xff" * (row[5] - uniform), uniform)
     yield forged("a varint beyond 31 bits", 5, b"\xff\xff\xff\xff\x0f", uniform)
+    yield forged("a varint whose fifth byte passes 32 bits", 5, b"\x80\x80\x80\x80\x10", uniform)
     yield forged("a varint of six bytes", 5, b"\x80\x80\x80\x80\x80\x01", uniform)
     yield forged("a varint beyond the area", 5, b"\xe8\x07", uniform)
     yield forged("a varint that takes the row's last weight", 4, b"\x86", row[4] - width - 1)
@@ -182,6 +199,7 @@ def forged_fields(precision: str) -> Iterator[Forged]:
     """Records that lie about what is there."""
     data = pack(kinds(precision)).data
     image = Image(data)
+    end = image.header("BLOCKS_OFFSET")
 
     def field(about: str, name: str, index: int, value: int, error: int, offset: str = "") -> Forged:
         record = image.area if name in image_edit.AREA_FIELDS and about[0] == "A" else image.projection
@@ -199,9 +217,19 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         yield field("P reserved", "RESERVED", p, 1, LAYOUT, "CODEC")
         yield field("P target area", "ENDS", p, 2 << 16, LAYOUT, "CODEC")
         yield field("P source area", "ENDS", p, 1 << 16 | 1, LAYOUT, "ENDS")
-        yield field("P bases past the end", "BASES", p, image.header("BLOCKS_OFFSET"), LAYOUT)
+        yield field("P bases past the end", "BASES", p, end, LAYOUT)
         yield field("P bases unaligned", "BASES", p, image.word(image.projection(p, "BASES").offset) + 2, LAYOUT)
         yield field("P bases in the header", "BASES", p, 0, LAYOUT)
+        yield field(
+            "P index one row short",
+            "OFFSETS",
+            p,
+            end - 2 * image.word(image.projection(p, "ROWS").offset),
+            LAYOUT,
+            "BASES",
+        )
+        count = image.word(image.projection(p, "DATA_BYTES").offset)
+        yield field("P data past the end", "DATA", p, end - count + 1, LAYOUT, "BASES")
         yield field("P rows past the source area", "ROWS", p, 7, LAYOUT, "SOURCE_FIRST")
         yield field("P first row past the source area", "SOURCE_FIRST", p, 0xFFFFFFFF, LAYOUT)
         synapses = image.word(image.projection(p, "SYNAPSES").offset)
@@ -228,6 +256,8 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         ("RETAINED", INFINITY if precision == "fp32" else 32769, PARAMETER, ""),
     ):
         yield field(f"A {name} {value:#x}", name, 0, value, error, offset)
+    edited = Image(data).put(image.area(0, "COLUMNS").offset, 1).put(image.area(0, "THRESHOLD").offset, end - 8)
+    yield Forged("column past the end", edited.sealed(), LAYOUT, image.area(0, "THRESHOLD").offset)
     power = image.header("POWER_OFFSET")
     yield Forged("power not ascending", Image(data).put(power + 8, 0).sealed(), PARAMETER, power + 8)
     yield Forged("power beyond the neurons", Image(data).put(power + 8, 1006).sealed(), PARAMETER, power + 8)
@@ -243,12 +273,20 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         ("TOTAL_BYTES", 0, LAYOUT),
         ("BLOCKS_OFFSET", 132, LAYOUT),
     ):
-        yield Forged(f"header {name}", Image(data).put(HEADER_WORDS[name], value).sealed(), error, HEADER_WORDS[name])
+        where = "BLOCKS_OFFSET" if name == "TOTAL_BYTES" else name  # one check of both
+        edited = Image(data).put(HEADER_WORDS[name], value)
+        yield Forged(f"header {name}", edited.sealed(), error, HEADER_WORDS[where])
     for name in ("NEURONS", "RESERVED_2"):
         edited = Image(data).put(HEADER_WORDS[name], 0x80000000)
         yield Forged(f"header {name}", edited.sealed(), LAYOUT, HEADER_WORDS["NEURONS"])
-    for name in ("AREAS_OFFSET", "PROJECTIONS_OFFSET", "POWER_OFFSET", "META_OFFSET"):
-        for value in (0, 135, image.header("BLOCKS_OFFSET") + 4, 0xFFFFFFFC):
+    tables = {
+        "AREAS_OFFSET": 2 * 64,
+        "PROJECTIONS_OFFSET": 7 * 48,
+        "POWER_OFFSET": 2 * 8,
+        "META_OFFSET": image.header("META_BYTES"),
+    }
+    for name, size in tables.items():
+        for value in (0, 135, end + 4, 0xFFFFFFFC, end - size + (1 if name == "META_OFFSET" else 4)):
             edited = Image(data).put(HEADER_WORDS[name], value)
             yield Forged(f"header {name} {value}", edited.sealed(), LAYOUT, HEADER_WORDS["AREAS_OFFSET"])
 
@@ -262,18 +300,24 @@ def test_forged_contents_are_refused_where_they_lie(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_arenas_past_32_bits_are_refused(precision: str) -> None:
-    """Neuron counts whose arena wraps around 2^32 to almost nothing: to believe them is to write anywhere."""
+def test_arenas_past_32_bits_never_start(precision: str) -> None:
+    """Neuron counts whose arena, counted modulo 2^32, is almost nothing: to believe that is to write anywhere."""
     data = pack(network(precision, [1])).data
     flags = 1 | 2 << 12 | 2 << 14 | (2 if precision == "int8" else 0)
     per_neuron = (2 if precision == "int8" else 4) + 4 + 2 + 2 + 0.25
+    engine, ram = ffi.new("spk_engine_t *"), ffi.new("uint64_t[]", 1 << 10)
     for wraps in range(1, 7):
         for count in (int(wraps * 2**32 / per_neuron) + extra for extra in (8, 64, 4096)):
             if count > 0x7FFFFFFF:
                 continue
             image = Image(data).put(HEADER_WORDS["NEURONS"], count)
             image.put(image.area(0, "NEURONS").offset, count).put(image.area(0, "FLAGS").offset, flags)
-            assert open_bytes(image.sealed())[0] < 0, f"{count} neurons"
+            memory = Memory(image.sealed())
+            if memory.open()[0] == 0:
+                assert lib.spk_engine_ram_bytes(memory.view) >= 1 << 32, f"{count} neurons"
+                kernel = lib.spk_batch_kernel(memory.view.precision)
+                for room in (8 << 10, 2**32 - 1, 2**64 - 1):
+                    assert lib.spk_engine_init(engine, memory.view, kernel, ram, room, 0) == lib.SPK_ERROR_RAM
 
 
 @pytest.mark.parametrize("retained", [-1.0, -1e-9, 1.0000001, 2.0, 3e38])

@@ -73,6 +73,7 @@ def test_constants_agree_in_c_and_python() -> None:
     assert lib.SPK_IMAGE_HEADER_BYTES == image.HEADER_BYTES
     assert lib.SPK_IMAGE_BLOCK_BYTES == image.BLOCK_BYTES
     assert lib.SPK_IMAGE_VERSION == image.VERSION
+    assert lib.SPK_NEURONS_MOST == image.NEURONS_MOST
     codes = {"int8": lib.SPK_PRECISION_INT8, "fp16": lib.SPK_PRECISION_FP16, "fp32": lib.SPK_PRECISION_FP32}
     assert codes == image.PRECISION_CODES
 

@@ -90,10 +90,3 @@ def test_stimulus_of_another_precision_or_not_finite_is_refused() -> None:
         Reference(q).run(1, CodedStimulus(*one, np.array([1], np.int32)))
     with pytest.raises(EspikeError, match="exceeds the limit"):
         Reference(q).run(1, CodedStimulus(*one, np.array([np.nan], np.float32)))
-
-
-def test_countdown_beyond_16_bits_is_refused() -> None:
-    q = random_network(1, "int8")
-    big = np.full(q.neurons, 40000, np.uint16)
-    with pytest.raises(EspikeError, match="could rest 80000 bursts"):
-        Reference(replace(q, refractory=big, snooze=big, fire_limit=np.ones_like(big)))

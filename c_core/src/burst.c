@@ -10,7 +10,8 @@ static uint32_t input_bytes(const spk_image_t *image, const uint32_t *area) {
 }
 
 /* The arena: area states, two fire queues, potentials, then per area accumulators, countdowns and counts.
- * Fills `states` where it is not NULL. Returns the arena's bytes. */
+ * Fills `states` where it is not NULL. Returns the arena's bytes: below 2^32, because SPK_NEURONS_MOST neurons of at most
+ * 14.25 bytes are. */
 static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
     uint32_t offset = image->area_count * STATE_WORDS * 4 + 2 * words_for(image->neuron_count) * 4;
     offset += align4(image->neuron_count * spk_potential_bytes(image->precision));
@@ -54,14 +55,15 @@ int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_ke
     if (kernel->precision != image->precision) {
         return SPK_ERROR_PRECISION;
     }
-    if (ram_bytes < spk_engine_ram_bytes(image) || ((uintptr_t)ram & 7u) != 0) {
+    uint32_t needed = arena_layout(image, NULL);
+    if (ram_bytes < needed || ((uintptr_t)ram & 7u) != 0) {
         return SPK_ERROR_RAM;
     }
     if (!kernel->self_test()) {
         return SPK_ERROR_FLOAT;
     }
     memset(engine, 0, sizeof *engine);
-    memset(ram, 0, spk_engine_ram_bytes(image));
+    memset(ram, 0, needed);
     engine->image = image;
     engine->kernel = kernel;
     engine->arena = ram;

@@ -79,7 +79,7 @@ static int read_header(spk_image_t *image) {
         image->candidates_only > 1 || spk_load16(image->bytes + HEADER_RESERVED) != 0) {
         return refuse(image, SPK_ERROR_LAYOUT, HEADER_PRECISION);
     }
-    if (image->neuron_count > 0x7FFFFFFFu || image->area_count > 0xFFFFu ||
+    if (image->neuron_count > SPK_NEURONS_MOST || image->area_count > 0xFFFFu ||
         header_word(image, HEADER_RESERVED_2) != 0) {
         return refuse(image, SPK_ERROR_LAYOUT, HEADER_NEURONS);
     }
@@ -109,6 +109,9 @@ static int parameter_is_valid(uint8_t precision, unsigned parameter, uint32_t va
         return 1;
     }
     if (precision == SPK_PRECISION_FP32) {
+        if (parameter == AREA_RETAINED) {
+            return value <= 0x3F800000u; /* 0..1 */
+        }
         return finite_bits(value) || (parameter == AREA_LIMIT && value == 0x7F800000u);
     }
     if (parameter == AREA_RETAINED) {

@@ -153,6 +153,13 @@ class Host:
             network_hash=self.network_hash,
         )
 
+    def advance(self, bursts: int) -> None:
+        """Run `bursts` more bursts without stimulus and without keeping a ledger."""
+        hashes = np.empty((2, bursts, 2), np.uint32)
+        batch = ffi.new("spk_batch_t *")
+        batch.hashes, batch.potential_hashes = _u32(hashes[0]), _u32(hashes[1])
+        lib.spk_batch_run(self._engine, batch, bursts)
+
     def _batch(self, bursts: int, part: CodedStimulus | None) -> dict[str, Any]:
         batch = ffi.new("spk_batch_t *")
         kept: dict[str, Any] = {"batch": batch}

@@ -162,6 +162,8 @@ def _check(q: QuantizedConnectome, where: str) -> None:
         for name in ("threshold", "retained", "weight", "power_value", "stimulus_limit"):
             if not np.all(np.isfinite(getattr(q, name))):
                 raise EspikeError(f"array {name} holds a value that is not finite", where=where)
+        if q.neurons and (q.retained.min() < 0 or q.retained.max() > 1):
+            raise EspikeError("array retained leaves 0..1", where=where)
         if np.any(np.isnan(q.limit)):
             raise EspikeError("array limit holds NaN", where=where)
 

@@ -126,15 +126,8 @@ class Reference:
         self.refractory = q.refractory.astype(np.int32)
         self.snooze = np.where(q.fire_limit > 0, q.snooze, 0).astype(np.int32)
         self.id_hash = [pcg(np.uint32(2) * self.everyone.astype(np.uint32) + np.uint32(k)) for k in LANES]
-        self._check_countdowns()
         self._index_rows()
         self.reset()
-
-    def _check_countdowns(self) -> None:
-        longest = self.refractory + self.snooze
-        if longest.size and longest.max() > 65535:
-            neuron = int(longest.argmax())
-            raise EspikeError(f"neuron {neuron} could rest {longest[neuron]} bursts, more than 65535")
 
     def _index_rows(self) -> None:
         """Synapses by source; a source's in projection order, then row order: the order in which they are added."""

@@ -21,6 +21,7 @@ HEADER_BYTES = 136
 META_OFFSET = 52
 """Where the header says where meta begins and how many bytes it has."""
 BLOCK_BYTES = 4096
+NEURONS_MOST = 1 << 28
 PRECISION_CODES = {"int8": 1, "fp16": 2, "fp32": 3}
 PARAMETERS = ("threshold", "limit", "retained", "refractory", "fire_limit", "snooze", "fire_draw")
 
@@ -125,6 +126,8 @@ def pack(q: QuantizedConnectome) -> Packed:
     Projections are stored by source area; among those of one area their order is kept, and with it the order of
     every sum (docs/numbers.md). Raises: EspikeError where a field of the format cannot hold the network.
     """
+    if q.neurons > NEURONS_MOST or len(q.areas) > 0xFFFF:
+        raise EspikeError(f"{q.neurons} neurons in {len(q.areas)} areas do not fit an image", do="make it smaller")
     body = _Body()
     order = sorted(range(len(q.projections)), key=lambda p: q.projections[p].source)
     per_area = np.bincount([p.source for p in q.projections], minlength=len(q.areas)).tolist()

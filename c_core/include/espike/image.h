@@ -17,6 +17,7 @@ extern "C" {
 #define SPK_IMAGE_VERSION 1
 #define SPK_IMAGE_HEADER_BYTES 136
 #define SPK_IMAGE_BLOCK_BYTES 4096
+#define SPK_NEURONS_MOST 268435456 /* 2^28: any arena stays below 4 GiB */
 
 /* The header's precision field. */
 #define SPK_PRECISION_INT8 1

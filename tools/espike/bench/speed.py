@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from espike_sim._core import ffi, lib
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
@@ -57,11 +56,7 @@ class EngineRunner:
 
     def run(self, bursts: int) -> None:
         """Run more bursts in one call."""
-        hashes = np.empty((2, bursts, 2), np.uint32)
-        batch = ffi.new("spk_batch_t *")
-        batch.hashes = ffi.cast("uint32_t *", hashes[0].ctypes.data)
-        batch.potential_hashes = ffi.cast("uint32_t *", hashes[1].ctypes.data)
-        lib.spk_batch_run(self.host._engine, batch, bursts)
+        self.host.advance(bursts)
 
     def events(self) -> int:
         """Synaptic events since the start."""

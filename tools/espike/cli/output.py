@@ -71,8 +71,8 @@ def _neurons(text: str, count: int) -> list[int]:
         if not first.isdigit() or (dash and not last.isdigit()):
             raise click.UsageError(f"--neurons takes 3,5,10-20, not {text!r}")
         found += range(int(first), int(last if dash else first) + 1)
-        if found and (max(found) >= count or len(found) > 64):
-            raise EspikeError(f"--neurons {text}: there are {count} neurons, and 64 are drawn at most")
+        if found and (max(found) >= count or len(found) > plot.LINES_MOST):
+            raise EspikeError(f"--neurons {text}: there are {count} neurons, and {plot.LINES_MOST} are drawn at most")
     return found
 
 
