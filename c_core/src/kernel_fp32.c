@@ -43,9 +43,6 @@ SPK_INLINE float potential_cut(float v) {
     return v < -POTENTIAL_MOST ? -POTENTIAL_MOST : v;
 }
 
-/* 1 where potential_cut would change v. */
-SPK_INLINE uint32_t potential_is_over(float v) { return (v > POTENTIAL_MOST) | (v < -POTENTIAL_MOST); }
-
 static inline float potential_add(spk_engine_t *engine, float v, float input, uint32_t guard_bits) {
     v = potential_sum(v, input, guard_bits);
     if (v > POTENTIAL_MOST || v < -POTENTIAL_MOST) {

@@ -35,9 +35,6 @@ SPK_INLINE number_t potential_cut(int32_t v) {
     return v < -POTENTIAL_MOST ? -POTENTIAL_MOST : v;
 }
 
-/* 1 where potential_cut would change v. */
-SPK_INLINE uint32_t potential_is_over(int32_t v) { return (v > POTENTIAL_MOST) | (v < -POTENTIAL_MOST); }
-
 static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
     v = potential_sum(v, input, guard_bits);
     if ((uint32_t)v + POTENTIAL_MOST > 2u * POTENTIAL_MOST) {
@@ -79,7 +76,7 @@ static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 
     /* Without a branch per value; where nothing leaks, `retained` fits no lane. Pre: |v| <= 32767. */               \
     SPK_INLINE LANE_T NAME(leak_lane)(LANE_T v, retained_t retained) {                                               \
         const LANE_T r = (LANE_T)(retained & 32767u);                                                                \
-        const LANE_T y = (LANE_T)((v * r + 16384) >> 15);                                                            \
+        const LANE_T y = (LANE_T)(((v * r >> 14) + 1) >> 1); /* leak's rounding, as vector units have it */          \
         const LANE_T sign = (LANE_T)((v > 0) - (v < 0));                                                             \
         const LANE_T stepped = (LANE_T)(y - sign);                                                                   \
         const LANE_T leaked = y == v ? stepped : y;                                                                  \

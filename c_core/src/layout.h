@@ -84,9 +84,12 @@ enum { /* words of a projection record */
 #define CODEC_D8_UNIFORM 1u   /* 8-bit gaps, one weight per row */
 #define CODEC_WIDE 2u         /* varint gaps, one weight per synapse */
 #define CODEC_WIDE_UNIFORM 3u /* varint gaps, one weight per row */
-#define CODEC_COUNT 4u
+#define CODEC_U16 4u          /* 16-bit targets, one weight per synapse */
+#define CODEC_U16_UNIFORM 5u  /* 16-bit targets, one weight per row */
+#define CODEC_COUNT 6u
 #define CODEC_IS_UNIFORM(kind) ((kind) & 1u)
 #define CODEC_IS_WIDE(kind) ((kind) >> 1 & 1u)
+#define CODEC_IS_U16(kind) ((kind) >> 2 & 1u)
 #define GAP_ESCAPE 255u
 
 /* Sizes of one stored value by precision. */

@@ -51,11 +51,11 @@ int spk_row_check(spk_row_t row, uint32_t codec, uint8_t precision, uint32_t tar
     }
     do {
         uint32_t gap = 0;
-        if (synapses == 0 && !CODEC_IS_WIDE(codec)) {
-            if (row.end - at < 2) {
+        if (CODEC_IS_U16(codec) || (synapses == 0 && !CODEC_IS_WIDE(codec))) {
+            if (row.end - at < 2 || spk_load16(at) < target) {
                 return SPK_ERROR_ROW;
             }
-            gap = spk_load16(at);
+            gap = spk_load16(at) - target;
             at += 2;
         } else if (!read_gap(&at, row.end, CODEC_IS_WIDE(codec) != 0, &gap, escapes)) {
             return SPK_ERROR_ROW;

@@ -90,14 +90,14 @@ class SerialTransport:
             first = self._port.read(1)
             waiting = self._port.in_waiting if first else 0
             return bytes(first + self._port.read(waiting)) if waiting else bytes(first)
-        except (OSError, TypeError) as error:
-            raise LinkError(f"the board went away ({error})", where=self.where) from None
+        except (OSError, TypeError):
+            raise LinkError("the board went away", where=self.where) from None
 
     def write(self, data: bytes) -> None:
         try:
             self._port.write(data)
-        except (OSError, TypeError) as error:
-            raise LinkError(f"the board went away ({error})", where=self.where) from None
+        except (OSError, TypeError):
+            raise LinkError("the board went away", where=self.where) from None
 
     def close(self) -> None:
         self._port.close()

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-D8, D8_UNIFORM, WIDE, WIDE_UNIFORM = range(4)
-CODEC_NAMES = ("d8", "d8-uniform", "wide", "wide-uniform")
+D8, D8_UNIFORM, WIDE, WIDE_UNIFORM, U16, U16_UNIFORM = range(6)
+CODEC_NAMES = ("d8", "d8-uniform", "wide", "wide-uniform", "u16", "u16-uniform")
+_UNIFORM = (D8_UNIFORM, WIDE_UNIFORM, U16_UNIFORM)
+_WIDE = (WIDE, WIDE_UNIFORM)
+_U16 = (U16, U16_UNIFORM)
 ESCAPE = 255
 WIDE_COST = 17 / 16
 """Wide rows take more instructions per synapse: they must save more than a 17th of the bytes."""
@@ -47,14 +50,14 @@ def encode(source: I64, target: I64, weight: NDArray[Any], target_count: int, pr
     first_weight = weight[np.flatnonzero(begins)]
     codecs = []
     if bool(np.all(weight == first_weight[row_of])):
-        codecs += [D8_UNIFORM, WIDE_UNIFORM]
+        codecs += [D8_UNIFORM, WIDE_UNIFORM, U16_UNIFORM]
     if precision != "int8" or int(np.abs(weight.astype(np.int32)).max()) <= 127:
-        codecs += [D8, WIDE]
+        codecs += [D8, WIDE, U16]
     if target_count > 1 << 16:
-        codecs = [codec for codec in codecs if codec in (WIDE, WIDE_UNIFORM)]
+        codecs = [codec for codec in codecs if codec in _WIDE]
     sizes = {codec: _sizes(codec, gap, begins, precision) for codec in codecs}
-    codec = min(codecs, key=lambda c: int(sizes[c].sum()) * (WIDE_COST if c in (WIDE, WIDE_UNIFORM) else 1))
-    data = _bytes(codec, gap, begins, weight, sizes[codec], precision)
+    codec = min(codecs, key=lambda c: int(sizes[c].sum()) * (WIDE_COST if c in _WIDE else 1))
+    data = _bytes(codec, target if codec in _U16 else gap, begins, weight, sizes[codec], precision)
     escapes = codec in (D8, D8_UNIFORM) and bool(np.any(gap[~begins] >= ESCAPE))
     source_first = int(source[0])
     ends = np.concatenate(([0], np.cumsum(np.bincount(source - source_first, weights=sizes[codec])).astype(np.int64)))
@@ -62,7 +65,7 @@ def encode(source: I64, target: I64, weight: NDArray[Any], target_count: int, pr
 
 
 def _weight_bytes(codec: int, precision: str) -> int:
-    return 4 if precision == "fp32" else 2 if codec in (D8_UNIFORM, WIDE_UNIFORM) else 1
+    return 4 if precision == "fp32" else 2 if codec in _UNIFORM else 1
 
 
 def _varint_bytes(gap: I64) -> I64:
@@ -70,21 +73,23 @@ def _varint_bytes(gap: I64) -> I64:
 
 
 def _gap_bytes(codec: int, gap: I64, begins: NDArray[np.bool_]) -> I64:
-    if codec in (WIDE, WIDE_UNIFORM):
+    if codec in _WIDE:
         return _varint_bytes(gap)
+    if codec in _U16:
+        return np.full(len(gap), 2, np.int64)
     return np.where(begins, 2, gap // ESCAPE + 1)
 
 
 def _sizes(codec: int, gap: I64, begins: NDArray[np.bool_], precision: str) -> I64:
     """int64 (synapses,): bytes of each synapse; a row's own weight counts with its first."""
     weight = _weight_bytes(codec, precision)
-    if codec in (D8_UNIFORM, WIDE_UNIFORM):
+    if codec in _UNIFORM:
         return _gap_bytes(codec, gap, begins) + weight * begins
     return _gap_bytes(codec, gap, begins) + weight
 
 
 def _bytes(codec: int, gap: I64, begins: NDArray[np.bool_], weight: NDArray[Any], sizes: I64, precision: str) -> U8:
-    uniform, width = codec in (D8_UNIFORM, WIDE_UNIFORM), _weight_bytes(codec, precision)
+    uniform, width = codec in _UNIFORM, _weight_bytes(codec, precision)
     data = np.zeros(int(sizes.sum()), np.uint8)
     at = np.cumsum(sizes) - sizes
     stored = weight.astype({1: "<i1", 2: "<i2", 4: "<f4"}[width]).reshape(-1, 1).view(np.uint8)
@@ -93,15 +98,18 @@ def _bytes(codec: int, gap: I64, begins: NDArray[np.bool_], weight: NDArray[Any]
         data[at[begins][:, None] + np.arange(width)] = stored[begins]
     else:
         data[(at + sizes - width)[:, None] + np.arange(width)] = stored
-    if codec in (WIDE, WIDE_UNIFORM):
+    if codec in _WIDE:
         length = _varint_bytes(gap)
         for byte in range(int(length.max())):
             here = length > byte
             more = (length[here] > byte + 1).astype(np.int64) << 7
             data[gap_at[here] + byte] = (gap[here] >> (7 * byte) & 127) | more
         return data
-    data[gap_at[begins]] = gap[begins] & 255
-    data[gap_at[begins] + 1] = gap[begins] >> 8
+    whole = np.ones(len(gap), np.bool_) if codec in _U16 else begins
+    data[gap_at[whole]] = gap[whole] & 255
+    data[gap_at[whole] + 1] = gap[whole] >> 8
+    if codec in _U16:
+        return data
     rest, rest_at = gap[~begins], gap_at[~begins]
     escapes = rest // ESCAPE
     for number in range(int(escapes.max()) if len(rest) else 0):
