@@ -61,7 +61,7 @@ int app_write(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *det
     uint32_t offset = app_get32(payload);
     uint32_t count = length - 4;
     *detail = app->install_next;
-    if (app->install_next != 0 && offset + count == app->install_next &&
+    if (offset >= SPK_IMAGE_HEADER_BYTES && offset <= app->install_next && count == app->install_next - offset &&
         memcmp(app->port->flash + offset, payload + 4, count) == 0) {
         return 0;
     }

@@ -54,14 +54,17 @@ static void rewind_stimulus(app_t *app) {
 
 /* Take entries into the buffer and check every one before anything is added: ascending, in range, within limits.
  * `detail` names the first entry at fault. */
-static int take_stimulus(app_t *app, const uint8_t *bytes, uint32_t length, uint32_t first_free, uint32_t *detail) {
+static int take_stimulus(app_t *app, const uint8_t *bytes, uint32_t length, uint32_t last_burst, uint32_t *detail) {
     memcpy(app->stimulus, bytes, length);
     app->stimulus_length = length;
     rewind_stimulus(app);
     uint32_t burst = app->stimulus_burst;
-    uint32_t free = first_free;
+    uint32_t free = app->engine.next_injected;
     int more = 0;
     for (*detail = 0; (more = next_entry(app)) == 1; (*detail)++) {
+        if (app->stimulus_burst < burst || app->stimulus_burst > last_burst) {
+            return APP_ERROR_VALUE;
+        }
         free = app->stimulus_burst == burst ? free : 0;
         burst = app->stimulus_burst;
         int error = app->stimulus_neuron < free
@@ -78,13 +81,9 @@ static int take_stimulus(app_t *app, const uint8_t *bytes, uint32_t length, uint
 
 /* INJECT: entries, all for the next burst. */
 int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail) {
-    int error = take_stimulus(app, payload, length, app->engine.next_injected, detail);
+    int error = take_stimulus(app, payload, length, app->engine.burst + 1, detail);
     while (error == 0 && next_entry(app) == 1) {
-        if (app->stimulus_burst != app->engine.burst + 1) {
-            error = APP_ERROR_VALUE;
-        } else {
-            error = spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
-        }
+        error = spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
     }
     app->stimulus_length = app->stimulus_at = 0;
     return error;
@@ -96,7 +95,7 @@ int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detai
         return APP_ERROR_LENGTH;
     }
     uint32_t bursts = app_get32(payload);
-    int error = take_stimulus(app, payload + 9, length - 9, app->engine.next_injected, detail);
+    int error = take_stimulus(app, payload + 9, length - 9, UINT32_MAX, detail);
     if (error != 0) {
         return error;
     }

@@ -121,6 +121,8 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     ),
     "wide": ([40, 5000], [Synapses(0, 1, *gaps(40, [1, 900, 20, 700], 5000, 7))], {"wide"}, 5),
     "wide uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [1, 900, 20, 700], 5000, 8))], {"wide-uniform"}, 5),
+    "u16": ([40, 5000], [Synapses(0, 1, *gaps(40, [300, 900, 700, 600, 0, 800], 5000, 16))], {"u16"}, 5),
+    "u16 uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [300, 900, 700, 600], 5000, 17))], {"u16-uniform"}, 5),
     "one per row": ([50, 300], [Synapses(0, 1, range(50), range(200, 250), [50, -30] * 25)], {"d8"}, 5),
     "long rows": ([12, 4000], [Synapses(0, 1, *gaps(12, [1], 4000, 9))], {"d8"}, 3),
     "rows past 64 KiB": ([2, 34_000], [Synapses(0, 1, *gaps(2, [1], 34_000, 10, 20))], {"d8"}, 0),

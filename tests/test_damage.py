@@ -68,6 +68,8 @@ def kinds(precision: str) -> QuantizedConnectome:
         Synapses(0, 1, np.repeat(ids, 2), np.tile([3, 800], 6), np.arange(12) - 6),
         Synapses(0, 1, np.repeat(ids, 6), np.tile([3, 800, 800, 801, 801, 802], 6), np.repeat(ids, 6)),
         Synapses(0, 1, [], [], []),
+        Synapses(0, 1, np.repeat(ids, 2), np.tile([130, 700], 6), np.arange(12) - 6),
+        Synapses(0, 1, np.repeat(ids, 2), np.tile([130, 700], 6), np.repeat(ids, 2)),
     ]
     power = {"power_neuron": np.array([0, 700], np.uint32), "power_value": np.array([1, 2], "i4")}
     q = network(precision, [6, 1000], groups, candidates_only=precision == "int8", stimulus_limit=200)
@@ -87,8 +89,8 @@ def test_sealing_keeps_an_image() -> None:
     for precision in PRECISIONS:
         data = pack(kinds(precision)).data
         assert Image(data).sealed() == data
-        codecs = {Image(data).word(Image(data).projection(i, "CODEC").offset) & (ESCAPES | 255) for i in range(6)}
-        assert codecs == {0, 1, 0 | ESCAPES, 1 | ESCAPES, 2, 3}
+        codecs = {Image(data).word(Image(data).projection(i, "CODEC").offset) & (ESCAPES | 255) for i in range(9)}
+        assert codecs == {0, 1, 0 | ESCAPES, 1 | ESCAPES, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -158,12 +160,12 @@ class Forged:
 
 
 def forged_rows(precision: str) -> Iterator[Forged]:
-    """Rows that lie; projections 0..6 of `kinds` are d8, d8-uniform, both with escapes, wide, wide-uniform, empty."""
+    """Rows that lie; projections of `kinds`: d8 and uniform, both with escapes, wide two, an empty one, u16 two."""
     data = pack(kinds(precision)).data
     width = 1 if precision == "int8" else 4
     uniform = 2 if precision == "int8" else 4
-    at = [Image(data).word(Image(data).projection(p, "DATA").offset) for p in range(7)]
-    length = [len(Image(data).rows(p)) for p in range(7)]
+    at = [Image(data).word(Image(data).projection(p, "DATA").offset) for p in range(9)]
+    length = [len(Image(data).rows(p)) for p in range(9)]
 
     def forged(about: str, p: int, rows: bytes, where: int, row: int = 0, error: int = ROW) -> Forged:
         return Forged(about, Image(data).put_rows(p, rows, where).sealed(), error, at[p] + row)
@@ -184,6 +186,10 @@ def forged_rows(precision: str) -> Iterator[Forged]:
     yield forged("a varint whose fifth byte passes 32 bits", 5, b"\x80\x80\x80\x80\x10", uniform)
     yield forged("a varint of six bytes", 5, b"\x80\x80\x80\x80\x80\x01", uniform)
     yield forged("a varint beyond the area", 5, b"\xe8\x07", uniform)
+    yield forged("u16: a target out of the area", 7, struct.pack("<H", 1000), 2 + width)
+    yield forged("u16: targets descend", 7, struct.pack("<H", 129), 2 + width)
+    yield forged("u16 uniform: the last target out of the area", 8, struct.pack("<H", 65535), row[8] - 2)
+    yield forged("u16 uniform: the first target past the second", 8, struct.pack("<H", 701), uniform)
     yield forged("a varint that takes the row's last weight", 4, b"\x86", row[4] - width - 1)
     if precision == "fp32":
         for name, bits in (("nan", NAN), ("inf", INFINITY), ("-inf", MINUS_INFINITY), ("-0", MINUS_ZERO)):
@@ -210,7 +216,7 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         word = image.word(image.projection(p, "CODEC").offset)
         if word & 255 < 2 and p != 6:
             yield field("P escapes flag lies", "CODEC", p, word ^ ESCAPES, ROW)
-        yield field("P codec unknown", "CODEC", p, word | 4, LAYOUT)
+        yield field("P codec unknown", "CODEC", p, word & ~255 | 6, LAYOUT)
         yield field("P codec bits", "CODEC", p, word | 1 << 25, LAYOUT)
         yield field("P block size", "CODEC", p, word & ~0xFF0000 | 6 << 16, LAYOUT)
         yield field("P delay", "DELAY", p, 2, LAYOUT, "CODEC")

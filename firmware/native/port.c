@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
@@ -146,12 +147,15 @@ uint64_t spk_port_micros(void) { return nanoseconds() / 1000; }
 uint64_t spk_port_cycles(void) { return nanoseconds(); }
 
 void spk_port_idle(uint32_t us) {
-    struct pollfd in[2] = {{wire, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+    struct timespec wait = {(time_t)(us / 1000000u), (long)(us % 1000000u) * 1000};
+    fd_set in;
     if (waiting_at != waiting_count) {
         return;
     }
-    poll(in, 2, (int)((us + 999) / 1000));
-    if (in[1].revents & (POLLHUP | POLLIN)) {
+    FD_ZERO(&in);
+    FD_SET(wire, &in);
+    FD_SET(STDIN_FILENO, &in);
+    if (pselect(wire + 1, &in, NULL, NULL, &wait, NULL) > 0 && FD_ISSET(STDIN_FILENO, &in)) {
         char byte;
         if (read(STDIN_FILENO, &byte, 1) <= 0) {
             exit(0); /* who started the board is gone */

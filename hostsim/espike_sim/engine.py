@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import EspikeError
 from .ledger import Ledger
 
 
@@ -20,6 +21,14 @@ class CodedStimulus:
     value: NDArray[Any]  # (entries,) int32 codes or float32
     clamped: int = 0
     """Entries that were cut to the area's stimulus limit when coded."""
+
+    def check_order(self) -> None:
+        """Raises: EspikeError naming the first entry that is out of order, or the second of its pair."""
+        key = self.burst << 32 | self.neuron.astype(np.int64)
+        bad = np.flatnonzero(np.diff(key) <= 0) + 1
+        if bad.size:
+            where = f"burst {self.burst[bad[0]]}, neuron {self.neuron[bad[0]]}"
+            raise EspikeError("stimulus is out of order, or the second of its pair", where=where)
 
     def between(self, first: int, last: int) -> CodedStimulus:
         """The entries of bursts first..last, both included."""

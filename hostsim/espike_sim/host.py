@@ -123,6 +123,8 @@ class Host:
     def run(self, bursts: int, stimulus: CodedStimulus | None = None) -> Ledger:
         """Run `bursts` more bursts; many per call, without the interpreter lock."""
         first = self.burst + 1
+        if stimulus is not None:
+            stimulus.check_order()
         part = stimulus.between(first, first + bursts - 1) if stimulus is not None else None
         keep = self._batch(bursts, part)
         batch, start, hashes, potential_hashes = keep["batch"], keep["start"], keep["hashes"], keep["p_hashes"]

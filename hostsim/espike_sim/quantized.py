@@ -166,6 +166,12 @@ def _check(q: QuantizedConnectome, where: str) -> None:
             raise EspikeError("array retained leaves 0..1", where=where)
         if np.any(np.isnan(q.limit)):
             raise EspikeError("array limit holds NaN", where=where)
+        for name in ("weight", "power_value"):
+            values = getattr(q, name)
+            if np.any(np.signbit(values) & (values == 0)):
+                raise EspikeError(f"array {name} holds a negative zero", where=where)
+    if len(q.stimulus_limit) and q.stimulus_limit.min() < 0:
+        raise EspikeError("array stimulus_limit holds a negative value", where=where)
 
 
 def _check_int8(q: QuantizedConnectome, where: str) -> None:

@@ -314,5 +314,6 @@ def check_stimulus(stimulus: CodedStimulus, q: QuantizedConnectome) -> None:
     refuse(neuron >= q.neurons, f"goes to a neuron that does not exist, there are {q.neurons}")
     refuse(same & (step < 0), "is not sorted by neuron within its burst")
     refuse(same & (step == 0), "is the second of its pair")
+    refuse(np.signbit(stimulus.value) & (stimulus.value == 0), "is a negative zero")
     limit = q.stimulus_limit[q.area_of_neuron[neuron]]
     refuse(~(np.abs(stimulus.value.astype(np.float64)) <= limit), "exceeds the limit of its area")

@@ -148,8 +148,10 @@ class BoardEngine:
         self, bursts: int, stimulus: CodedStimulus | None = None, *, flags: int, period_us: int = 0
     ) -> Iterator[Record]:
         """Run `bursts` more bursts (UNTIL_STOPPED: until `stop`), yielding each as it comes."""
-        if bursts == UNTIL_STOPPED:
-            stimulus = None
+        if bursts == UNTIL_STOPPED and stimulus is not None:
+            raise EspikeError("a stimulus needs a number of bursts", where=f"board {self.name}")
+        if stimulus is not None:
+            stimulus.check_order()
         part = stimulus.between(self.burst + 1, self.burst + bursts) if stimulus is not None else None
         for count, entries, before in _requests(part, self.burst, bursts, self.hello.precision, self._room):
             for payload in before:

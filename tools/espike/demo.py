@@ -128,6 +128,6 @@ def traces(
     unit = quantized.scale[area] / (1 << quantized.guard_bits[area].astype(np.int64))
     found = np.zeros((bursts, len(ids)))
     for burst in range(bursts):
-        engine.run(1, coded)
+        engine.run(1, coded.between(burst + 1, burst + 1) if coded is not None else None)
         found[burst] = engine.potentials()[ids] * unit
     return {network.describe(quantized.areas, neuron): found[:, i] for i, neuron in enumerate(neurons)}
