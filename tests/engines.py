@@ -15,7 +15,7 @@ from espike import boards, toolchain
 from espike.board import BoardEngine, flash
 from espike.boards import Running
 from espike.image import pack
-from espike.link import LinkError
+from espike.transport import LinkError
 from espike_sim import ledger
 from espike_sim.engine import CodedStimulus, Engine
 from espike_sim.errors import EspikeError

@@ -33,7 +33,8 @@ from espike.board import (
 )
 from espike.boards import Running
 from espike.image import pack
-from espike.link import BoardRefusedError, LinkError
+from espike.link import BoardRefusedError
+from espike.transport import LinkError
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.random_networks import random_network, random_stimulus

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,16 @@ def content_hash(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
     return digest.hexdigest()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then a rename.
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears whole or not at all: a temporary one beside it, then a rename.
 
     Raises: EspikeError where the folder is missing, not writable or full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            yield file
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -48,22 +51,19 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises: EspikeError where it cannot."""
+    with _whole(path) as file:
+        file.write(data)
 
 
 def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write meta and arrays to `path`, whole or not at all. Raises: EspikeError where it cannot."""
     text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{"meta": text, **arrays})
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise EspikeError(f"cannot write: {error.strerror}", where=str(path)) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _whole(path) as file:
+        np.savez(file, allow_pickle=False, **{"meta": text, **arrays})
 
 
 def load(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Arrays]:

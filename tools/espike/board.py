@@ -17,7 +17,8 @@ from espike_sim.ledger import Ledger
 from . import link as wire
 from .boards import Running
 from .image import HEADER_BYTES, META_OFFSET
-from .link import BoardRefusedError, Hello, LinkError, Records, State, varint
+from .link import BoardRefusedError, Hello, Records, State, varint
+from .transport import LinkError
 
 RUN_FIRED, RUN_HASHES, RUN_REALTIME, RUN_LOSSY = 1, 2, 4, 8
 UNTIL_STOPPED = 0xFFFFFFFF

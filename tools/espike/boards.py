@@ -18,7 +18,8 @@ from typing import IO, Any
 from espike_sim.errors import EspikeError
 
 from . import toolchain
-from .link import Link, SerialTransport, SocketTransport, Transport, open_transport
+from .link import Link
+from .transport import SerialTransport, SocketTransport, Transport, open_transport
 
 _REQUIRED: dict[str, type] = {
     "name": str,
