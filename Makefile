@@ -5,7 +5,6 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 CORE := $(shell find c_core hostsim -name '*.[ch]' -o -name '*.inc' -o -name _build.py)
 PACKAGES := gcc-riscv64-unknown-elf qemu-system-misc clang
-SOAK_BURSTS := 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test toolchain bench soak lint clean
@@ -51,7 +50,10 @@ soak: setup ## the long runs: 10^5 bursts, full sweeps, longer fuzzing
 	@$(BIN)/pytest -n 2 --soak
 
 toolchain: ## cross compilers, QEMU and clang from Debian (as root)
-	@if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES); \
+	@if [ "$$(id -u)" = 0 ]; then \
+		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
+		apt-get install -y -qq --no-install-recommends $(PACKAGES) && \
+		apt-get install -y -qq --no-install-recommends "libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev"; \
 	else echo "run as root: apt-get install $(PACKAGES)"; exit 1; fi
 
 clean: ## remove what was built, keep .venv
