@@ -1,0 +1,93 @@
+"""Real genomes, the whole way: grown, packed, and run alike by every engine; what `plan` says is what firmware says."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+import engines
+import numpy as np
+import pytest
+from genomes import REAL
+
+from espike import genome as genomes
+from espike.board import flash
+from espike.image import pack
+from espike.plan import plan
+from espike.quantize import quantize
+from espike_sim import stimulus, stimulus_spec
+from espike_sim.connectome import Connectome
+from espike_sim.host import ImageView
+from espike_sim.ledger import Ledger
+from espike_sim.quantized import QuantizedConnectome
+from espike_sim.reference import Reference
+
+pytestmark = pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
+
+ESSENTIAL = ("poisson:input:rate=0.02:amount=100:seed=1", "poisson:c__for:rate=0.2:amount=2", "power:c__bac:amount=0.5")
+PONG = ("poisson:*:rate=0.005:amount=100:seed=2",)
+PRECISIONS = ("int8", "fp32")
+
+
+@cache
+def grown(name: str) -> Connectome:
+    return genomes.develop(genomes.read(REAL / f"{name}.json"))
+
+
+@cache
+def expected(
+    name: str, precision: str, specs: tuple[str, ...], bursts: int
+) -> tuple[QuantizedConnectome, stimulus.CodedStimulus, Ledger]:
+    q = quantize(grown(name), precision)
+    coded = stimulus.code(stimulus_spec.parse(specs, q, bursts), q)
+    return q, coded, Reference(q).run(bursts, coded)
+
+
+@pytest.mark.parametrize("name", engines.NAMES[1:])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_essential_genome_runs_alike_for_1000_bursts(precision: str, name: str) -> None:
+    q, coded, ledger = expected("essential_genome", precision, ESSENTIAL, 1000)
+    assert (q.neurons, q.synapses) == (55_359, 1552)
+    assert ledger.spikes > 100_000
+    with closing(engines.make(name, q)) as engine:
+        found = engine.run(1000, coded)
+    assert np.array_equal(found.hashes, ledger.hashes)
+    assert found.potential_hashes is not None
+    assert ledger.potential_hashes is not None
+    assert np.array_equal(found.potential_hashes, ledger.potential_hashes)
+
+
+@pytest.mark.parametrize("name", engines.NAMES[1:])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_pong_runs_alike(precision: str, name: str) -> None:
+    q, coded, ledger = expected("community_pong", precision, PONG, 100)
+    assert (q.neurons, q.synapses) == (56_556, 442_380)
+    assert ledger.spikes > 10_000
+    with closing(engines.make(name, q)) as engine:
+        found = engine.run(100, coded)
+    assert np.array_equal(found.hashes, ledger.hashes)
+    assert np.array_equal(found.potential_hashes, ledger.potential_hashes)
+
+
+def test_vision_genome_grows_and_packs_in_time() -> None:
+    begin = time.monotonic()
+    connectome = genomes.develop(genomes.read(REAL / "vision_genome.json"))
+    packed = pack(quantize(connectome, "int8"))
+    seconds = time.monotonic() - begin
+    assert (connectome.neurons, connectome.synapses) == (204_863, 2064)
+    assert ImageView(packed.data).synapses == 2064
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("name", engines.BOARDS)
+@pytest.mark.parametrize("path", sorted(REAL.glob("*.json")), ids=lambda path: path.stem)
+def test_plan_is_what_the_firmware_reports(path: Path, name: str) -> None:
+    packed = pack(quantize(grown(path.stem), "int8"))
+    view = ImageView(packed.data)
+    made = plan(packed, view, [engines.board_file(name)])
+    hello = flash(engines.board(name), packed.data, view.ram_bytes, view.precision)
+    assert (hello.image_bytes, hello.ram_bytes) == (made.flash_bytes, made.ram_bytes)
+    assert (hello.neurons, hello.synapses, hello.network_hash) == (made.neurons, made.synapses, view.network_hash)
+    assert made.fits[0].fits
