@@ -26,8 +26,12 @@ from espike_sim.reference import Reference
 
 pytestmark = pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
 
-ESSENTIAL = ("poisson:input:rate=0.02:amount=100:seed=1", "poisson:c__for:rate=0.2:amount=2", "power:c__bac:amount=0.5")
-PONG = ("poisson:*:rate=0.005:amount=100:seed=2",)
+ESSENTIAL = (
+    "poisson:input:rate=0.001:amount=100:seed=1",
+    "poisson:c__for:rate=0.2:amount=2",
+    "power:c__bac:amount=0.5",
+)
+PONG = ("poisson:*:rate=0.002:amount=100:seed=2",)
 PRECISIONS = ("int8", "fp32")
 
 
@@ -50,7 +54,7 @@ def expected(
 def test_essential_genome_runs_alike_for_1000_bursts(precision: str, name: str) -> None:
     q, coded, ledger = expected("essential_genome", precision, ESSENTIAL, 1000)
     assert (q.neurons, q.synapses) == (55_359, 1552)
-    assert ledger.spikes > 100_000
+    assert ledger.spikes > 5_000
     with closing(engines.make(name, q)) as engine:
         found = engine.run(1000, coded)
     assert np.array_equal(found.hashes, ledger.hashes)
@@ -64,7 +68,7 @@ def test_essential_genome_runs_alike_for_1000_bursts(precision: str, name: str) 
 def test_pong_runs_alike(precision: str, name: str) -> None:
     q, coded, ledger = expected("community_pong", precision, PONG, 100)
     assert (q.neurons, q.synapses) == (56_556, 442_380)
-    assert ledger.spikes > 10_000
+    assert ledger.spikes > 5_000
     with closing(engines.make(name, q)) as engine:
         found = engine.run(100, coded)
     assert np.array_equal(found.hashes, ledger.hashes)

@@ -19,7 +19,7 @@
 
 #define SECTOR_BYTES 4096u
 
-static uint64_t arena[SPK_ARENA_BYTES / 8];
+static SPK_ARENA(arena, SPK_ARENA_BYTES);
 static uint8_t *flash;
 static int flash_file = -1;
 static int wire = -1;

@@ -27,7 +27,7 @@
 #define PLIC_THRESHOLD 0x0C200000u
 #define PLIC_CLAIM 0x0C200004u
 
-__attribute__((section(".arena"))) static uint64_t arena[SPK_ARENA_BYTES / 8];
+__attribute__((section(".arena"))) static SPK_ARENA(arena, SPK_ARENA_BYTES);
 
 static volatile uint8_t *uart(uint32_t offset) { return (volatile uint8_t *)(UART + offset); }
 

@@ -64,6 +64,11 @@ int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_ke
  * Returns SPK_OK, SPK_ERROR_NEURON or SPK_ERROR_STIMULUS (nothing was added). */
 int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value);
 
+/* cffi end */
+/* Fixed memory for an engine, sized when it is compiled: SPK_ARENA(name, bytes); */
+#define SPK_ARENA(name, bytes) uint64_t name[((bytes) + 7) / 8]
+/* cffi begin */
+
 /* Would spk_engine_inject take this value for this neuron? Same results, nothing is added, order is not looked at. */
 int spk_engine_inject_check(const spk_engine_t *engine, uint32_t neuron, uint32_t value);
 
