@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from espike.genome import develop, from_json, new
+from espike.image import pack
+from espike.quantize import quantize
+from espike.toolchain import CORE, CORE_FLAGS, core_sources
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -47,6 +52,17 @@ def test_python_example_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 100
+
+
+def test_c_example_runs(tmp_path: Path) -> None:
+    (tmp_path / "example.c").write_text(blocks("c")[0])
+    made = from_json(new("reservoir"))
+    (tmp_path / "net.spk").write_bytes(pack(quantize(develop(made), "int8")).data)
+    command = ["cc", *CORE_FLAGS, f"-I{CORE / 'include'}", "example.c", *map(str, core_sources()), "-o", "example"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(["./example"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert int(done.stdout.removeprefix("ok: ").split()[0]) > 100
 
 
 @pytest.mark.parametrize("target", ["setup", "demo", "test", "toolchain", "bench", "soak", "lint", "help"])
