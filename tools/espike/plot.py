@@ -47,7 +47,7 @@ def raster(
 ) -> Path:
     """A point per spike: bursts across, neurons up, a band per area -> `path`.
 
-    With more than AREAS_MOST areas those that never fire are left out, and the picture says so.
+    Core areas that never fire are left out, with more than AREAS_MOST areas all that never fire; the picture says so.
 
     Raises: EspikeError where matplotlib is missing, `path` is no PNG or SVG, or the areas are another network's.
     """
@@ -158,10 +158,9 @@ def _shown_areas(ledger: Ledger, areas: Sequence[Area]) -> list[Area]:
     if sum(area.count for area in areas) != ledger.neurons:
         counted = sum(area.count for area in areas)
         raise EspikeError(f"the areas hold {counted} neurons, the ledger {ledger.neurons}", do="give its network's")
-    if len(areas) <= AREAS_MOST:
-        return list(areas)
     fired = np.bincount(_area_of(ledger.ids, areas), minlength=len(areas))
-    return [area for area, spikes in zip(areas, fired, strict=True) if spikes]
+    few = len(areas) <= AREAS_MOST
+    return [a for a, spikes in zip(areas, fired, strict=True) if spikes or (few and a.group != "CORE")]
 
 
 def _area_of(ids: NDArray[np.uint32], areas: Sequence[Area]) -> Rows:
