@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def says(*arguments: str | Path, cwd: Path) -> Any:
     done = espike(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Boards of this file alone: those of the session may be running."""
+    before = os.environ["ESPIKE_HOME"]
+    os.environ["ESPIKE_HOME"] = str(tmp_path_factory.mktemp("cli-home"))
+    yield
+    os.environ["ESPIKE_HOME"] = before
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +246,6 @@ def test_something_else_on_the_port_is_one_line(folder: Path) -> None:
 
 def test_boards_keep_what_was_flashed(folder: Path) -> None:
     for name in engines.BOARDS:
-        engines.close_boards()
         engines.board_file(name)
         flashed = says("flash", "net.spk", "-b", name, cwd=folder)
         again = says("run", "-b", name, "-n", "3", cwd=folder)

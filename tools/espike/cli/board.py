@@ -210,7 +210,7 @@ def _by_area(ledger: Ledger, net: stimuli_module.CodedNetwork) -> dict[str, int]
 def _warn_clamped(coded: CodedStimulus | None) -> None:
     if coded is not None and coded.clamped:
         note(
-            f"note: {coded.clamped:,} of {len(coded.burst):,} stimulus entries were cut to twice their area's threshold"
+            f"note: {coded.clamped:,} of {len(coded.burst):,} stimulus entries were cut to their area's stimulus limit"
         )
 
 
