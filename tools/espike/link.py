@@ -184,7 +184,7 @@ class Link:
         self._sequence = secrets.randbelow(256)
         self._pending = bytearray()
 
-    def _frames(self, timeout: float) -> Iterator[Frame | None]:
+    def frames(self, timeout: float) -> Iterator[Frame | None]:
         """Frames as they come, None whenever `timeout` seconds brought no byte."""
         while True:
             end = self._pending.find(0)
@@ -213,13 +213,9 @@ class Link:
         self._transport.write(data)
         return self._sequence
 
-    def frames(self, timeout: float) -> Iterator[Frame | None]:
-        """Messages as they come; None whenever `timeout` seconds were silent."""
-        return self._frames(timeout)
-
     def _reply(self, kind: int, sequence: int, timeout: float) -> bytes | None:
         deadline = time.monotonic() + timeout
-        for frame in self._frames(min(0.25, timeout)):
+        for frame in self.frames(min(0.25, timeout)):
             if frame is not None and frame.sequence == sequence:
                 if frame.type == kind | REPLY:
                     return frame.payload
