@@ -203,7 +203,7 @@ def test_host_refuses_what_cannot_fit_before_the_board_is_touched(name: str) -> 
 def test_second_start_of_a_board_is_refused(name: str) -> None:
     engines.board(name)
     for _ in range(2):
-        with pytest.raises(EspikeError, match=f"board {name}: the board is running already; end process {os.getpid()}"):
+        with pytest.raises(EspikeError, match=f"board {name}: the board is running already; end process [0-9]+"):
             boards.start(boards.boards()[name])
     assert engines.board(name).link.hello().board == name
 

@@ -101,6 +101,9 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "a folder that is not there": (["pack", "net.json", "-o", "no/where.spk"], 1, "cannot write"),
     "no image suffix": (["pack", "net.json", "-o", "x.bin"], 1, "ends in .spk"),
     "another precision than packed": (["run", "net.spk", "--precision", "fp32"], 1, "int8 already"),
+    "growth options on an image": (["verify", "net.spk", "--every-neuron"], 1, "for genomes"),
+    "growth options on a connectome": (["pack", "net.npz", "--seed", "3"], 1, "for genomes"),
+    "an engine against itself": (["verify", "net.spk", "--a", "host"], 2, "same engine"),
     "an image alone": (["verify", "short.spk"], 1, "truncated"),
     "no picture": (["plot", "net.spk", "-o", "x.gif"], 1, ".gif"),
     "a recipe that is none": (["genome", "new", "soup"], 1, "no recipe"),
@@ -201,11 +204,16 @@ def test_a_genome_that_asks_for_fp16_names_the_option(tmp_path: Path) -> None:
 
 
 def test_interrupted_runs_say_so(folder: Path) -> None:
-    for line in (["verify", "net.spk", "-n", "100000000"], ["run", "-b", "native", "-n", "100000000"]):
+    endless = ["run", "-b", "native", "-n", "100000000"]
+    for line, by in (
+        (["verify", "net.spk", "-n", "100000000"], signal.SIGINT),
+        (endless, signal.SIGINT),
+        (endless, signal.SIGTERM),
+    ):
         command = [sys.executable, "-m", "espike", *line]
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(by)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 1
         assert errors.strip().splitlines()[-1] == "espike: interrupted"

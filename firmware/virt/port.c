@@ -103,7 +103,7 @@ int spk_port_program(uint32_t offset, const uint8_t *bytes, uint32_t count) {
     return memcmp((const uint8_t *)FLASH + offset, bytes, count) == 0 ? 0 : -1;
 }
 
-static uint64_t ticks(void) {
+static uint64_t counted(void) {
     uint32_t high = *word(TIME_HIGH);
     for (;;) {
         uint32_t low = *word(TIME_LOW);
@@ -116,8 +116,8 @@ static uint64_t ticks(void) {
 }
 
 uint64_t spk_port_micros(void) {
-    /* ticks / 10 by parts: no 64-bit division on this core's library */
-    uint64_t now = ticks();
+    /* the count / 10 by parts: no 64-bit division on this core's library */
+    uint64_t now = counted();
     uint32_t high = (uint32_t)(now >> 32);
     uint32_t rest = high % 10u;
     uint64_t micros = (uint64_t)(high / 10u) << 32;
@@ -127,11 +127,11 @@ uint64_t spk_port_micros(void) {
     return micros + low / 10u;
 }
 
-uint64_t spk_port_cycles(void) { return ticks(); }
+uint64_t spk_port_cycles(void) { return counted(); }
 
 /* Sleep until the time or a byte comes: both only wake, no handler runs. */
 void spk_port_idle(uint32_t us) {
-    uint64_t until = ticks() + (uint64_t)us * 10u;
+    uint64_t until = counted() + (uint64_t)us * 10u;
     *word(TIME_COMPARE_HIGH) = UINT32_MAX;
     *word(TIME_COMPARE_LOW) = (uint32_t)until;
     *word(TIME_COMPARE_HIGH) = (uint32_t)(until >> 32);

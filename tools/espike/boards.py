@@ -170,9 +170,6 @@ def _locked_place(board: Board) -> tuple[Path, IO[str]]:
         raise EspikeError(
             "the board is running already", where=f"board {board.name}", do=f"end process {owner or 'that uses it'}"
         ) from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
     return place, lock
 
 
@@ -185,10 +182,10 @@ def start(board: Board) -> Running:
     place, lock = _locked_place(board)
     try:
         if board.data["kind"] == "native":
-            process, pty = _launch_native(board, program, place / "flash.bin")
-            transport: Transport = _or_end(process, lambda: SerialTransport(pty))
+            process, pty = _launch_native(board, program, place / "flash.bin", lock)
+            transport: Transport = _or_end(process, lambda: SerialTransport(pty, f"board {board.name}"))
         else:
-            process, transport = _launch_emulator(board, program, place / "flash.bin")
+            process, transport = _launch_emulator(board, program, place / "flash.bin", lock)
         return Running(board.name, Link(transport), process, lock)
     except BaseException:
         lock.close()
@@ -202,12 +199,12 @@ def serve(board: Board) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     place, lock = _locked_place(board)
     with lock:
         if board.data["kind"] == "native":
-            process, port = _launch_native(board, program, place / "flash.bin")
+            process, port = _launch_native(board, program, place / "flash.bin", lock)
         else:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 number = free.getsockname()[1]
             port = f"socket://127.0.0.1:{number}"
-            process = _emulate(board, program, place / "flash.bin", f"{number},server=on,wait=off")
+            process = _emulate(board, program, place / "flash.bin", f"{number},server=on,wait=off", lock)
         try:
             yield port, process
         finally:
@@ -222,11 +219,20 @@ def _or_end(process: subprocess.Popen[bytes], make: Callable[[], Transport]) -> 
         raise
 
 
-def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], str]:
+def _own(lock: IO[str], process: subprocess.Popen[bytes]) -> None:
+    """The lock names the board's process, which holds it too: as long as that lives, the flash is in use."""
+    lock.truncate(0)
+    lock.write(f"{process.pid}\n")
+    lock.flush()
+
+
+def _launch_native(board: Board, program: Path, flash: Path, lock: IO[str]) -> tuple[subprocess.Popen[bytes], str]:
     """The board's process, and its pty."""
     process = subprocess.Popen(
-        [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+        [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True, pass_fds=(lock.fileno(),),
+    )  # fmt: skip
+    _own(lock, process)
     assert process.stdout is not None
     assert process.stderr is not None
     select.select([process.stdout], [], [], 10)
@@ -238,26 +244,31 @@ def _launch_native(board: Board, program: Path, flash: Path) -> tuple[subprocess
     return process, pty
 
 
-def _emulate(board: Board, program: Path, flash: Path, tcp: str) -> subprocess.Popen[bytes]:
+def _emulate(board: Board, program: Path, flash: Path, tcp: str, lock: IO[str]) -> subprocess.Popen[bytes]:
     toolchain.require(board.data)
     if not flash.exists() or flash.stat().st_size != board.flash_bytes:
         with flash.open("ab") as file:
             file.truncate(board.flash_bytes)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [
             board.data["emulator"], "-M", "virt", "-m", "8M", "-bios", program, "-display", "none",
             "-monitor", "none", "-drive", f"file={flash},if=pflash,index=1,format=raw",
             "-serial", f"tcp:127.0.0.1:{tcp},nodelay=on",
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        pass_fds=(lock.fileno(),),
     )  # fmt: skip
+    _own(lock, process)
+    return process
 
 
-def _launch_emulator(board: Board, program: Path, flash: Path) -> tuple[subprocess.Popen[bytes], Transport]:
+def _launch_emulator(
+    board: Board, program: Path, flash: Path, lock: IO[str]
+) -> tuple[subprocess.Popen[bytes], Transport]:
     """The emulator's process, and the connection that its serial port has made to us."""
     where = f"board {board.name}"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        process = _emulate(board, program, flash, str(server.getsockname()[1]))
+        process = _emulate(board, program, flash, str(server.getsockname()[1]), lock)
 
         def accept() -> Transport:
             for _ in range(100):

@@ -26,8 +26,10 @@ class Status:
 
     burst: int
     bursts_per_s: float
+    received: int
+    """Bursts of the interval whose records came; the others were dropped."""
     fired: dict[str, int]
-    """Spikes of each area that fired in the interval."""
+    """Spikes of each area that fired in the bursts received."""
     saturations: int
     overruns: int
     link_errors: int
@@ -46,7 +48,8 @@ class Status:
         fired = " ".join(f"{area}={count}" for area, count in self.fired.items()) or "nothing fired"
         faults = f"saturations {self.saturations} overruns {self.overruns} link errors {self.link_errors}"
         speed = f"{self.bursts_per_s:9.1f} bursts/s  {self.burst_us_mean:8.0f} us"
-        return f"burst {self.burst:8d}  {speed}  {faults} dropped {self.dropped}  {fired}"
+        seen = f"dropped {self.dropped}  in {self.received} bursts: {fired}"
+        return f"burst {self.burst:8d}  {speed}  {faults} {seen}"
 
 
 def watch(
@@ -135,6 +138,7 @@ class _Window:
         status = Status(
             burst=self._last,
             bursts_per_s=round((self._last - self._from) / seconds, 3),
+            received=self.bursts,
             fired={area.id: int(count) for area, count in zip(self._network.areas, self._fired, strict=True) if count},
             saturations=state.saturations,
             overruns=state.overruns,

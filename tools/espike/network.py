@@ -60,9 +60,17 @@ def kind_of(path: Path) -> str:
         raise EspikeError("is no npz file of espike", where=str(path), do="make it with: espike grow") from None
 
 
+def check_options(path: Path, kind: str, options: Options) -> None:
+    """Raises: EspikeError where an option asks for something that was settled when the file was made."""
+    if kind != "genome" and (options.seed or options.extended or options.every_neuron):
+        what = f"is a file of a later stage ({kind}): --seed, --extended and --every-neuron are for genomes"
+        raise EspikeError(what, where=str(path), do="give the genome")
+
+
 def load_connectome(path: Path, options: Options) -> Connectome:
     """A genome grown, or a connectome file read. Raises: EspikeError saying what is wrong with it."""
     kind = kind_of(path)
+    check_options(path, kind, options)
     if kind == "genome":
         return genomes.develop(
             genomes.read(path),
@@ -73,7 +81,7 @@ def load_connectome(path: Path, options: Options) -> Connectome:
             progress=options.progress,
         )
     if kind != connectome_file.FORMAT:
-        raise EspikeError(f"is a {kind}, expected a genome or a connectome", where=str(path))
+        raise EspikeError(f"is neither genome nor connectome but of a later stage ({kind})", where=str(path))
     return connectome_file.load(path)
 
 
@@ -83,6 +91,7 @@ def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
     An image is taken by the quantized connectome beside it. Raises: EspikeError saying what is wrong.
     """
     kind = kind_of(path)
+    check_options(path, kind, options)
     if kind in ("image", quantized_file.FORMAT):
         found = _beside(path) if kind == "image" else quantized_file.load(path)
         if options.precision not in (None, found.precision):
@@ -98,7 +107,7 @@ def _beside(path: Path) -> QuantizedConnectome:
     beside = quantized_path(path)
     if not beside.exists():
         raise EspikeError(
-            "an image holds no quantized connectome", where=str(path), do=f"give the genome, or keep {beside.name}"
+            f"{beside.name} is missing beside the image", where=str(path), do="give the genome, or pack it again"
         )
     found = quantized_file.load(beside)
     if found.hash != view.network_hash:
@@ -119,15 +128,33 @@ def load_image(path: Path) -> ImageView:
         raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
 
 
+def image_path(path: Path) -> Path:
+    """The image that a network file is packed into by default: its own name with the suffix .spk."""
+    for suffix in (QUANTIZED_SUFFIX, ".npz", ".json", ".spk"):
+        if path.name.endswith(suffix):
+            return path.with_name(path.name.removesuffix(suffix) + ".spk")
+    return path.with_name(path.name + ".spk")
+
+
 def write_packed(packed: Packed, quantized: QuantizedConnectome, path: Path) -> Path:
-    """Write an image and the quantized connectome beside it -> path of the latter; the image comes last."""
+    """Write an image and the quantized connectome beside it -> path of the latter.
+
+    The image is written first, under another name, and takes its own last. Raises: EspikeError where either fails.
+    """
     beside = quantized_path(path)
-    quantized_file.save(quantized, beside)
+    waiting = path.with_name(f".{path.name}.new")
+    if path.is_dir():
+        raise EspikeError("is a folder", where=str(path))
     try:
-        npzfile.write_atomic(path, packed.data)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        npzfile.write_atomic(waiting, packed.data)
+        quantized_file.save(quantized, beside)
+        waiting.replace(path)
+    except OSError as error:
+        raise EspikeError(f"cannot write: {error.strerror}", where=str(path)) from None
+    except EspikeError as error:
+        raise EspikeError(error.what, where=str(path)) from None
+    finally:
+        waiting.unlink(missing_ok=True)
     return beside
 
 

@@ -34,8 +34,8 @@ class Transport(Protocol):
 class SerialTransport:
     """A device, pty or any URL of pyserial, opened without touching a board's reset lines."""
 
-    def __init__(self, url: str, baud: int = 115200) -> None:
-        self.where = url
+    def __init__(self, url: str, where: str = "", baud: int = 115200) -> None:
+        self.where = where or url
         try:
             port = serial.serial_for_url(url, baudrate=baud, do_not_open=True, timeout=0)
             port.dtr = port.rts = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -30,7 +31,9 @@ for verb in VERBS:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command: exit 0 done, 1 failed or differs, 2 wrong usage."""
+    """Run the command: exit 0 done, 1 failed or differs, 2 wrong usage. Being ended is being interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         code = cli.main(arguments, prog_name="espike", standalone_mode=False)
     except click.exceptions.Exit as stop:

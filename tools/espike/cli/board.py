@@ -17,6 +17,7 @@ from espike_sim import stimulus_spec
 from espike_sim.compare import first_difference
 from espike_sim.engine import CodedStimulus, Engine
 from espike_sim.errors import EspikeError
+from espike_sim.host import Host
 from espike_sim.ledger import Ledger
 
 from .. import board as board_module
@@ -82,6 +83,7 @@ def _keep_running(name: str, as_json: bool) -> None:
 def flash(path: Path, board: str, as_json: bool, **how: Any) -> None:
     """Put NET (an image, or anything that packs into one) into a board's flash."""
     if network.kind_of(path) == "image":
+        network.check_options(path, "image", options(**how))
         view = network.load_image(path)
         data = path.read_bytes()[: view.total_bytes]
     else:
@@ -173,6 +175,13 @@ def _opened(
         except BaseException:
             target.close()
             raise
+    elif network.kind_of(path) == "image" and name == "host":
+        network.check_options(path, "image", options(**how))
+        view = network.load_image(path)
+        if how["precision"] not in (None, view.precision):
+            raise EspikeError(f"is packed in {view.precision} already", where=str(path), do="give its genome")
+        net = network.read_network(view.meta, view.precision, str(path))
+        made = Host(view)
     else:
         net = network.load_quantized(path, options(**how))
         with progress("flashing") as step:
@@ -255,6 +264,8 @@ def verify(
 
     Exit 1 where they differ, naming the first difference.
     """
+    if name_a == name_b:
+        raise click.UsageError("--a and --b name the same engine")
     quantized = network.load_quantized(path, options(**how))
     coded = coded_stimulus(stimuli, quantized, bursts)
     made: list[Engine] = []

@@ -11,10 +11,10 @@ import click
 from espike_sim.errors import EspikeError
 from espike_sim.host import ImageView
 
-from .. import network, plan
+from .. import network, plan, quantize
 from ..boards import boards
 from ..image import Packed
-from .common import FILE, json_option, network_options, note, options, print_json, print_table
+from .common import FILE, json_option, network_options, options, print_json, print_table, warn
 
 
 @click.command()
@@ -28,7 +28,7 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
 
     Writes the image and, beside it, the quantized connectome that it encodes (X.quantized.npz).
     """
-    target = output or path.with_name(path.name.split(".")[0] + ".spk")
+    target = output or network.image_path(path)
     if target.suffix != ".spk":
         raise EspikeError("an image file ends in .spk", where=str(target))
     quantized = network.load_quantized(path, options(**how))
@@ -52,12 +52,7 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
         return
     if report:
         _print_report(quantized.report)
-    clamped = sum(row["weights_clamped"] for row in quantized.report["areas"])
-    weak = [row["area"] for row in quantized.report["areas"] if row["leak_too_weak"]]
-    if clamped:
-        note(f"note: {clamped:,} weights were clamped: each alone moves a potential over its whole range (--report)")
-    if weak:
-        note(f"note: leak is stronger than asked near rest in {', '.join(weak[:8])} (--report)")
+    warn(quantize.warnings(quantized.report))
     click.echo(
         f"{target}: {view.neurons:,} neurons, {view.synapses:,} synapses, {view.precision}, "
         f"{len(packed.data):,} bytes of flash, {view.ram_bytes:,} bytes of RAM"
@@ -65,8 +60,10 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    names = ("area", "unit", "guard_bits", "shifts", "weight_error", "weights_clamped", "threshold_error")
-    head = (*names, "leak_too_weak")
+    head = (
+        "area", "unit", "guard_bits", "shifts", "weight_error", "weights_clamped", "weights_lost", "threshold_error",
+        "limits_lost", "leak_too_weak",
+    )  # fmt: skip
     rows = [
         [row[name] if name != "shifts" else " ".join(map(str, row[name])) for name in head] for row in report["areas"]
     ]
@@ -109,6 +106,7 @@ def plan_verb(
 
 def _image(path: Path, how: dict[str, Any]) -> tuple[Packed, ImageView]:
     if network.kind_of(path) == "image":
+        network.check_options(path, "image", options(**how))
         view = network.load_image(path)
         return Packed(path.read_bytes(), {"image": view.total_bytes}), view
     return network.packed_view(network.load_quantized(path, options(**how)))
