@@ -204,7 +204,7 @@ def test_a_genome_that_asks_for_fp16_names_the_option(tmp_path: Path) -> None:
 
 
 def test_interrupted_runs_say_so(folder: Path) -> None:
-    endless = ["run", "-b", "native", "-n", "100000000"]
+    endless = ["run", "net.spk", "-b", "native", "--flash", "-n", "100000000"]
     for line, by in (
         (["verify", "net.spk", "-n", "100000000"], signal.SIGINT),
         (endless, signal.SIGINT),
