@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import engines
@@ -50,6 +51,36 @@ def test_host_agrees_on_random_networks(precision: str, candidates_only: bool) -
         engines.agree(q, 24, random_stimulus(q, seed ^ 1, 24, rate), "host")
 
     agrees()
+
+
+@pytest.mark.parametrize("name", ["host", "native"])
+@pytest.mark.parametrize("refractory", [0, 3])
+@pytest.mark.parametrize("strength", [300, 9000])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_areas_of_neurons_alike_agree(precision: str, strength: int, refractory: int, name: str) -> None:
+    """Hosts update such areas in blocks of 128: whole ones, rests, unaligned bits, blocks that saturate, wide sums."""
+    counts = [5, 127, 128, 129, 700]
+    for guard_bits, leak, part in ((0, 0.03, 1.0), (4, 0.4, 0.5), (2, 0.0, 0.0)):
+        rng = np.random.default_rng(strength + guard_bits)
+        whole = precision == "int8"
+        groups = [
+            Synapses(a, b, np.repeat(np.arange(m), 6), rng.integers(0, n, 6 * m), rng.integers(-60, 90, 6 * m))
+            for a, m in enumerate(counts)
+            for b, n in enumerate(counts)
+            if (a + b) % 2
+        ]
+        q = network(
+            precision, counts, groups, candidates_only=False, threshold=100 << guard_bits if whole else 100,
+            retained=round(32768 * (1 - leak)) if whole else 1 - leak, stimulus_limit=strength,
+            guard_bits=guard_bits if whole else 0, refractory=np.full(sum(counts), refractory, np.uint16),
+        )  # fmt: skip
+        powered = np.flatnonzero(rng.random(q.neurons) < part).astype(np.uint32)
+        power = rng.integers(-5, 30, len(powered)).astype(q.types.input)
+        q = replace(q, power_neuron=powered, power_value=power)
+        some = [(t, int(n)) for t in range(1, 25) for n in np.flatnonzero(rng.random(q.neurons) < 0.05)]
+        entries = [(t, n, int(rng.integers(-strength, strength + 1))) for t, n in some]
+        found = engines.agree(q, 24, stimulus(q, entries), name)
+        assert found.spikes > 100
 
 
 @pytest.mark.parametrize("name", engines.BOARDS)
