@@ -5,9 +5,9 @@
 #include "espike/engine.h"
 #include "layout.h"
 #include "rows.h"
+#include "vector.h"
 
 /* Inlined into callers with constant arguments, so that each gets a loop of its own. */
-#define SPK_INLINE static inline __attribute__((always_inline, unused))
 
 /* One number type. All functions take checked images and ids in range. */
 struct spk_kernel {
@@ -48,19 +48,8 @@ static inline const uint32_t *spk_area_state(const spk_engine_t *engine, uint32_
     return engine->area_state + area * STATE_WORDS;
 }
 
-#ifdef SPK_VECTOR
-/* Builds for hosts: areas of neurons that are alike run in vectorizable blocks, refractory periods included. Where the
- * tools can choose at run time, those blocks are compiled for wider registers too. Results are the same. */
-#define SPK_PLAIN_REFRACTORY 1
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define SPK_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define SPK_CLONES
-#endif
-#else
-#define SPK_PLAIN_REFRACTORY 0
-#define SPK_CLONES
-#endif
+/* Builds for hosts run areas of neurons that are alike in vectorizable blocks, refractory periods included. */
+#define SPK_PLAIN_REFRACTORY SPK_BLOCKS
 
 /* Are all neurons of the area alike, without fire limit, draw or upper limit (and without a refractory period where
  * the build's plain update knows none)? */

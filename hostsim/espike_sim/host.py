@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .core import ffi, lib
 from .engine import CodedStimulus, Counters
 from .errors import EspikeError
 from .ledger import Ledger
-
-try:
-    from ._core import ffi, lib
-except ImportError as error:  # pragma: no cover - only where the build is missing
-    raise EspikeError(f"the C core is not built ({error})", do="run: make setup") from None
 
 KERNELS = {int(lib.SPK_PRECISION_INT8): "int8", int(lib.SPK_PRECISION_FP32): "fp32"}
 _IDS_PER_CALL = 1 << 22

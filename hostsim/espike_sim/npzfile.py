@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,12 @@ from numpy.typing import NDArray
 from .errors import EspikeError
 
 Arrays = dict[str, NDArray[Any]]
+
+UNREADABLE = (
+    ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, RuntimeError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy raises for a file that is damaged, or none of its own."""
 
 
 def content_hash(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -35,7 +43,7 @@ def content_hash(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
+def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that appears whole or not at all: a temporary one beside it, then a rename.
 
     Raises: EspikeError where the folder is missing, not writable or full.
@@ -55,14 +63,14 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises: EspikeError where it cannot."""
-    with _whole(path) as file:
+    with whole(path) as file:
         file.write(data)
 
 
 def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write meta and arrays to `path`, whole or not at all. Raises: EspikeError where it cannot."""
     text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
-    with _whole(path) as file:
+    with whole(path) as file:
         np.savez(file, allow_pickle=False, **{"meta": text, **arrays})
 
 
@@ -77,7 +85,7 @@ def load(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Arrays]:
         meta = json.loads(bytes(arrays.pop("meta")))
     except OSError as error:
         raise EspikeError(f"cannot read: {error.strerror or error}", where=str(path)) from None
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError, TypeError, AttributeError):
+    except UNREADABLE:
         raise EspikeError(f"is no {kind} file", where=str(path), do="espike writes these as .npz") from None
     if not isinstance(meta, dict) or meta.get("format") != kind:
         found = meta.get("format") if isinstance(meta, dict) else None

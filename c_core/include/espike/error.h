@@ -28,6 +28,9 @@ typedef enum {
     SPK_ERROR_HISTORY = -15,   /* a ledger query that begins before the history */
     SPK_ERROR_FRAME = -16,     /* a link frame that is too long, too short or damaged */
     SPK_ERROR_FLOAT = -17,     /* this build's float arithmetic is not IEEE binary32 without contraction */
+    SPK_ERROR_SCALE = -18,     /* binary16 cannot hold a group's scale: use segment version 2 */
+    SPK_ERROR_BUFFER = -19,    /* the buffer is too small */
+    SPK_ERROR_CODE = -20,      /* a coded value out of range */
 } spk_error_t;
 
 /* A short name for an error code, "ok" for any non-negative value; static text, never NULL. */

@@ -1,0 +1,25 @@
+/* Host builds: which functions exist once per SIMD extension, and which loops run in blocks that compilers vectorize.
+ *
+ * One source for every extension, so that every path yields the same bits. SPK_VECTOR is defined by builds for hosts. */
+#ifndef ESPIKE_VECTOR_H
+#define ESPIKE_VECTOR_H
+
+#include <stdint.h> /* __GLIBC__ */
+
+#define SPK_INLINE static inline __attribute__((always_inline, unused))
+
+#ifdef SPK_VECTOR
+#define SPK_BLOCKS 1
+#else
+#define SPK_BLOCKS 0
+#endif
+
+#if defined(SPK_VECTOR) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(SPK_NO_CLONES)
+#define SPK_CLONES __attribute__((target_clones("avx2", "default")))
+#define SPK_AVX2 1
+#else
+#define SPK_CLONES
+#define SPK_AVX2 0
+#endif
+
+#endif
