@@ -44,7 +44,7 @@ static uint32_t put_hello(const app_t *app, uint8_t *out) {
     const spk_port_t *port = app->port;
     memset(out, 0, 20);
     out[0] = APP_PROTOCOL_VERSION;
-    out[1] = 1u << SPK_PRECISION_INT8 | 1u << SPK_PRECISION_FP32;
+    out[1] = 1u << SPK_PRECISION_INT8 | APP_FP32 << SPK_PRECISION_FP32;
     out[2] = app->has_image;
     out[3] = app->running;
     for (uint32_t i = 0; i < 15 && port->name[i] != 0; i++) {
@@ -76,6 +76,7 @@ static int reset(app_t *app, const uint8_t *payload, uint32_t length) {
     }
     app->overruns = app->dropped = 0;
     app->cycles_total = app->cycles_most = 0;
+    app_forget_stimulus(app);
     return app_start_engine(app, payload[0] & 1);
 }
 
@@ -117,7 +118,7 @@ static int put_flash(const app_t *app, const uint8_t *payload, uint32_t length, 
 static int refuses(const app_t *app, uint8_t type) {
     int any_time = type == MESSAGE_HELLO || type == MESSAGE_STATE || type == MESSAGE_STOP || type == MESSAGE_REBOOT ||
                    type == MESSAGE_READ;
-    int needs_image = type == MESSAGE_RESET || type == MESSAGE_RUN || type == MESSAGE_INJECT ||
+    int needs_image = type == MESSAGE_TELEMETRY || type == MESSAGE_RESET || type == MESSAGE_RUN || type == MESSAGE_INJECT ||
                       type == MESSAGE_POTENTIALS;
     if (app->running && !any_time) {
         return APP_ERROR_BUSY;
@@ -161,6 +162,11 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
                                          : put_potentials(app, payload, length, out);
         *error = bytes < 0 ? -bytes : 0;
         return bytes;
+    }
+    case MESSAGE_TELEMETRY: {
+        uint32_t used = 0;
+        *error = app_telemetry(app, payload, length, &used, detail);
+        return (int)app_put32(out, 0, used);
     }
     case MESSAGE_STOP:
         app->run_left = app->running ? 0 : app->run_left;

@@ -4,10 +4,30 @@
 
 #include "espike/engine.h"
 #include "espike/link.h"
+#include "espike/segment.h"
 #include "port.h"
 
 #define APP_PROTOCOL_VERSION 1
 #define APP_PAYLOAD_BYTES 1024
+#define APP_STREAMS 4
+
+/* What a build may leave out, with -D...=0; what nobody names is not linked. */
+#ifndef APP_FP32
+#define APP_FP32 1 /* networks in binary32 */
+#endif
+#ifndef APP_SEGMENT_2
+#define APP_SEGMENT_2 1 /* telemetry in segments of version 2 */
+#endif
+#if APP_SEGMENT_2
+#define APP_SEGMENT_CODING spk_segment_version_2()
+#else
+#define APP_SEGMENT_CODING NULL
+#endif
+#if APP_FP32
+#define APP_KERNEL(precision) ((precision) == SPK_PRECISION_FP32 ? &spk_kernel_fp32 : &spk_kernel_int8)
+#else
+#define APP_KERNEL(precision) (&spk_kernel_int8)
+#endif
 
 enum { /* requests; a reply has bit 7 set */
     MESSAGE_HELLO = 1,
@@ -22,8 +42,10 @@ enum { /* requests; a reply has bit 7 set */
     MESSAGE_STOP,
     MESSAGE_REBOOT,
     MESSAGE_READ,
+    MESSAGE_TELEMETRY,
     MESSAGE_DATA = 64, /* board to host: a piece of a run's record stream */
     MESSAGE_DONE,      /* board to host: a run has ended */
+    MESSAGE_SEGMENT,   /* board to host: a piece of a stream's segment */
     MESSAGE_ERROR = 127
 };
 #define MESSAGE_REPLY 128
@@ -43,8 +65,29 @@ enum { /* flags of a run */
     RUN_FIRED = 1,       /* records carry fired ids */
     RUN_HASHES = 2,      /* records carry both state hashes */
     RUN_REALTIME = 4,    /* one burst per period */
-    RUN_LOSSY = 8        /* drop whole records rather than wait for the wire */
+    RUN_LOSSY = 8,       /* drop whole records and segments rather than wait for the wire */
+    RUN_SEGMENTS = 16    /* streams of TELEMETRY take every burst */
 };
+
+enum { /* what a stream takes */
+    STREAM_FIRED = 0,    /* ids that fired */
+    STREAM_POTENTIALS,
+    STREAM_STIMULUS      /* what was injected */
+};
+
+/* One stream of telemetry. Its work memory, values and segment buffer lie in the arena, behind the network. */
+typedef struct {
+    spk_segment_policy_t policy;
+    spk_segment_writer_t writer;
+    uint8_t *values;       /* STREAM_STIMULUS: 4 bytes per neuron, of the coming burst */
+    uint32_t first;
+    uint32_t count;
+    uint32_t first_burst;  /* of the open segment */
+    uint32_t frames;       /* in it */
+    uint8_t source;
+    uint8_t kind;
+    uint8_t type;
+} app_stream_t;
 
 /* All of the application's memory; static in app.c. */
 typedef struct {
@@ -63,7 +106,7 @@ typedef struct {
     uint32_t record_burst;    /* burst of the last record sent */
     uint32_t overruns;
     uint32_t link_errors;
-    uint32_t dropped;
+    uint32_t dropped;         /* records, and frames of streams */
     uint64_t cycles_total;
     uint64_t cycles_most;
     uint32_t install_next;    /* offset that the next write must have; 0: no transfer is on */
@@ -77,6 +120,9 @@ typedef struct {
     uint32_t stimulus_neuron;
     uint32_t stimulus_value;
     uint32_t stream_length;   /* payload bytes waiting in `stream` */
+    uint32_t flush_bursts;    /* a stream's segment is closed after so many; 0: when it is full */
+    uint8_t stream_count;
+    app_stream_t streams[APP_STREAMS];
     uint8_t received[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
     uint8_t reply[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
     uint8_t stream[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
@@ -101,7 +147,15 @@ int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detai
 int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
 uint32_t app_run_burst(app_t *app);
 void app_end_run(app_t *app);
+void app_flush_records(app_t *app);
 uint32_t app_put_state(const app_t *app, uint8_t *out);
+
+/* telemetry.c: streams of segments. What was injected is noted as it comes, and forgotten with its burst. */
+int app_telemetry(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *used, uint32_t *detail);
+void app_note_stimulus(app_t *app, uint32_t neuron, uint32_t value);
+void app_forget_stimulus(app_t *app);
+void app_stream_burst(app_t *app);
+void app_flush_telemetry(app_t *app);
 
 /* Send `length` bytes of payload in buffer + SPK_LINK_HEAD_BYTES as one message. */
 void app_send(uint8_t *buffer, uint8_t type, uint8_t sequence, uint32_t length);

@@ -3,16 +3,13 @@
 
 #include <string.h>
 
-static const spk_kernel_t *kernel_for(uint8_t precision) {
-    return precision == SPK_PRECISION_FP32 ? &spk_kernel_fp32 : &spk_kernel_int8;
-}
-
 int app_start_engine(app_t *app, int track_potentials) {
-    return spk_engine_init(&app->engine, &app->image, kernel_for(app->image.precision), app->port->arena,
+    return spk_engine_init(&app->engine, &app->image, APP_KERNEL(app->image.precision), app->port->arena,
                            app->port->arena_bytes, track_potentials);
 }
 
 void app_open_image(app_t *app) {
+    app->stream_count = 0;
     int error = spk_image_open(&app->image, app->port->flash, app->port->flash_bytes);
     if (error == SPK_OK) {
         error = app_start_engine(app, 0);
@@ -36,6 +33,7 @@ int app_begin(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *det
         return APP_ERROR_VALUE;
     }
     app->has_image = 0;
+    app->stream_count = 0;
     app->image_error = SPK_ERROR_MAGIC;
     app->install_next = SPK_IMAGE_HEADER_BYTES;
     app->install_bytes = total;

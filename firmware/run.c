@@ -79,11 +79,17 @@ static int take_stimulus(app_t *app, const uint8_t *bytes, uint32_t length, uint
     return more == 0 ? 0 : APP_ERROR_VALUE;
 }
 
+/* Add the entry at hand to the next burst. */
+static int inject(app_t *app) {
+    app_note_stimulus(app, app->stimulus_neuron, app->stimulus_value);
+    return spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
+}
+
 /* INJECT: entries, all for the next burst. */
 int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail) {
     int error = take_stimulus(app, payload, length, app->engine.burst + 1, detail);
     while (error == 0 && next_entry(app) == 1) {
-        error = spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
+        error = inject(app);
     }
     app->stimulus_length = app->stimulus_at = 0;
     return error;
@@ -112,7 +118,7 @@ int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detai
     return 0;
 }
 
-static void flush_stream(app_t *app) {
+void app_flush_records(app_t *app) {
     if (app->stream_length != 0) {
         app_send(app->stream, MESSAGE_DATA | MESSAGE_REPLY, app->data_sequence++, app->stream_length);
         app->stream_length = 0;
@@ -122,7 +128,7 @@ static void flush_stream(app_t *app) {
 static void put_byte(app_t *app, uint8_t byte) {
     app->stream[SPK_LINK_HEAD_BYTES + app->stream_length++] = byte;
     if (app->stream_length == APP_PAYLOAD_BYTES) {
-        flush_stream(app);
+        app_flush_records(app);
     }
 }
 
@@ -167,13 +173,13 @@ static void record(app_t *app) {
     }
     put_record(app);
     if (app->run_flags & RUN_REALTIME) {
-        flush_stream(app);
+        app_flush_records(app);
     }
 }
 
 static void run_one(app_t *app) {
     while (!app->stimulus_done && app->stimulus_burst == app->engine.burst + 1) {
-        (void)spk_engine_inject(&app->engine, app->stimulus_neuron, app->stimulus_value);
+        (void)inject(app);
         app->stimulus_done = next_entry(app) != 1;
     }
     uint64_t begin = spk_port_cycles();
@@ -182,6 +188,10 @@ static void run_one(app_t *app) {
     app->cycles_total += cycles;
     app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
     record(app);
+    if (app->run_flags & RUN_SEGMENTS) {
+        app_stream_burst(app);
+    }
+    app_forget_stimulus(app);
 }
 
 /* One burst of the run, if it is due. Returns microseconds until the next is. */
@@ -228,7 +238,10 @@ uint32_t app_put_state(const app_t *app, uint8_t *out) {
 }
 
 void app_end_run(app_t *app) {
-    flush_stream(app);
+    app_flush_records(app);
+    if (app->run_flags & RUN_SEGMENTS) {
+        app_flush_telemetry(app);
+    }
     app->running = 0;
     uint32_t length = app_put_state(app, app->stream + SPK_LINK_HEAD_BYTES);
     app_send(app->stream, MESSAGE_DONE | MESSAGE_REPLY, app->run_sequence, length);

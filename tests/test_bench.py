@@ -42,6 +42,7 @@ COUNTS = {  # what holds now; down to the goals in KEYS these ceilings only ever
     "rv32_instr_per_neuron_lif": 19.6,
     "rv32_instr_per_neuron_quiet": 19.6,
     "rv32_instr_per_burst_empty": 19880,
+    "rv32_instr_per_value_segment_push_b8": 35.2,
 }
 
 
@@ -55,6 +56,30 @@ def test_bytes_keep_their_goals(name: str) -> None:
     key = BY_NAME[name]
     value = bench.measure(name)[name]
     assert key.reached(value), f"{name}: {value} B, goal {key.goal}"
+
+
+SEGMENTS = [
+    key.name for key in bench.KEYS
+    if key.goal is not None and not key.full
+    and key.name.startswith(("segment_state", "segment_ratio", "segment_error", "segment2_ratio"))
+]  # fmt: skip
+"""Bytes and errors: the same on every machine that has the recordings."""
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_segments_keep_their_goals(name: str) -> None:
+    key = BY_NAME[name]
+    value = bench.measure(name)[name]
+    if value is None:
+        pytest.skip("no IMU recordings here")
+    assert key.reached(value), f"{name}: {value}, goal {key.goal}"
+
+
+@compiler
+def test_segment_times_are_taken_of_every_width() -> None:
+    found = bench.measure("segment_push_ratio")
+    assert len(found) == 4
+    assert all(value is not None and 0.5 < value < 50 for value in found.values())
 
 
 @cross

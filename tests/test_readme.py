@@ -27,8 +27,9 @@ def blocks(language: str) -> list[str]:
 
 def test_commands_run_in_order(tmp_path: Path) -> None:
     environment = {**os.environ, "ESPIKE_HOME": str(tmp_path / "home")}
-    lines = [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()]
-    assert len(lines) == 12
+    commands = "".join(blocks("sh")).replace("\\\n", " ")
+    lines = [line.split("#")[0].strip() for line in commands.splitlines()]
+    assert len(lines) == 22
     outputs = {}
     for line in lines:
         program, *arguments = shlex.split(line)
@@ -44,14 +45,16 @@ def test_commands_run_in_order(tmp_path: Path) -> None:
     assert outputs["verify"].strip() == promised[1]
     assert (tmp_path / "net.png").stat().st_size > 1000
     assert (tmp_path / "raster.png").stat().st_size > 1000
+    assert (tmp_path / "recorded.png").stat().st_size > 1000
+    assert outputs["replay"].startswith("equal: 500 of 500 bursts")
 
 
-def test_python_example_runs() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", blocks("python")[0]], capture_output=True, text=True, timeout=60, check=False
-    )
+@pytest.mark.parametrize(("number", "least"), [(0, 5), (1, 100)])
+def test_python_examples_run(number: int, least: int) -> None:
+    example = blocks("python")[number]
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) > 100
+    assert float(done.stdout.split()[0]) > least
 
 
 def test_c_example_runs(tmp_path: Path) -> None:

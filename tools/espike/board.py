@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espike_sim.core import error_name
 from espike_sim.engine import CodedStimulus, Counters
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger
@@ -18,9 +19,10 @@ from . import link as wire
 from .boards import Running
 from .image import HEADER_BYTES, META_OFFSET
 from .link import BoardRefusedError, Hello, Records, State, varint
+from .telemetry import Assembler, Stream, StreamSegment
 from .transport import LinkError
 
-RUN_FIRED, RUN_HASHES, RUN_REALTIME, RUN_LOSSY = 1, 2, 4, 8
+RUN_FIRED, RUN_HASHES, RUN_REALTIME, RUN_LOSSY, RUN_SEGMENTS = 1, 2, 4, 8, 16
 UNTIL_STOPPED = 0xFFFFFFFF
 _RUN_HEAD = struct.Struct("<IBI")
 _SILENCE_S = 10.0
@@ -112,6 +114,10 @@ class BoardEngine:
         self.network_hash = self.hello.network_hash
         self._tracks = False
         self._in_run = False
+        self._streams: list[Stream] = []
+        self._assembler = Assembler([])
+        self._expected = 0
+        """Sequence of the run's next piece."""
         self.state: State = running.link.state()
         self.reset()
 
@@ -130,9 +136,10 @@ class BoardEngine:
         """Run `bursts` more bursts, one per period where given; stimulus goes out with the requests."""
         first, last = self.burst + 1, self.burst + bursts
         flags = RUN_FIRED | RUN_HASHES | (RUN_REALTIME if period_us else 0)
-        records = list(self.stream(bursts, stimulus, flags=flags, period_us=period_us))
+        told = self.stream(bursts, stimulus, flags=flags, period_us=period_us)
+        records = [record for record in told if isinstance(record, Record)]
         if [r.burst for r in records] != list(range(first, last + 1)):
-            raise LinkError("records were lost on the wire", where=self._running.link.where, do="run it again")
+            raise self._lost()
         hashes = np.array([r.hashes for r in records], np.uint32).reshape(-1, 4)
         start = np.concatenate(([0], np.cumsum([r.fired_count for r in records]))).astype(np.int64)
         return Ledger(
@@ -146,19 +153,61 @@ class BoardEngine:
         )
 
     def stream(
-        self, bursts: int, stimulus: CodedStimulus | None = None, *, flags: int, period_us: int = 0
-    ) -> Iterator[Record]:
-        """Run `bursts` more bursts (UNTIL_STOPPED: until `stop`), yielding each as it comes."""
+        self, bursts: int, stimulus: CodedStimulus | None = None, *, flags: int, period_us: int = 0,
+        until: Callable[[], bool] | None = None,
+    ) -> Iterator[Record | StreamSegment]:  # fmt: skip
+        """Run `bursts` more bursts (UNTIL_STOPPED: until `stop`), yielding records and segments as they come.
+
+        until: asked all the time; once it is true the run is ended after the burst at hand, and what was still on its
+        way is yielded too.
+        """
         if bursts == UNTIL_STOPPED and stimulus is not None:
             raise EspikeError("a stimulus needs a number of bursts", where=f"board {self.name}")
         if stimulus is not None:
             stimulus.check_order()
         part = stimulus.between(self.burst + 1, self.burst + bursts) if stimulus is not None else None
         for count, entries, before in _requests(part, self.burst, bursts, self.hello.precision, self._room):
+            if until is not None and until():
+                return
             for payload in before:
                 self._stimulus(wire.INJECT, payload)
             self._stimulus(wire.RUN, _RUN_HEAD.pack(count, flags, period_us) + entries)
-            yield from self._records(flags)
+            yield from self._records(flags, until)
+
+    def telemetry(self, streams: Sequence[Stream], *, flush_bursts: int = 0, buffer_bytes: int = 1 << 14) -> int:
+        """Have runs with RUN_SEGMENTS stream these -> bytes of the board's RAM that takes.
+
+        flush_bursts: frames after which a segment is sent at the latest, 0 = when its buffer is full. buffer_bytes: of
+        each stream's segment, less where the board has less. Raises: EspikeError where it has no room at all.
+        """
+        self._streams = []
+        while True:
+            payload = struct.pack("<I", flush_bursts) + b"".join(stream.encode(buffer_bytes) for stream in streams)
+            try:
+                used = self._running.link.request(wire.TELEMETRY, payload)
+            except BoardRefusedError as error:
+                if error.code != wire.NO_ROOM:
+                    raise
+                if buffer_bytes == 0:
+                    left = self.hello.arena_bytes - self.hello.ram_bytes
+                    raise EspikeError(
+                        f"telemetry needs {error.detail} bytes of RAM, the network leaves {left}",
+                        where=f"board {self.name}", do="stream fewer neurons",
+                    ) from None  # fmt: skip
+                buffer_bytes = buffer_bytes // 2 if buffer_bytes > 256 else 0
+                continue
+            self._streams = list(streams)
+            return int(struct.unpack("<I", used)[0])
+
+    def image(self, progress: Progress | None = None) -> bytes:
+        """The image in the board's flash, read back."""
+        out = bytearray()
+        while len(out) < self.hello.image_bytes:
+            count = min(self.hello.payload_bytes, self.hello.image_bytes - len(out))
+            out += self._running.link.request(wire.READ, struct.pack("<II", len(out), count))
+            if progress is not None:
+                progress(len(out), self.hello.image_bytes)
+        return bytes(out)
 
     @property
     def _room(self) -> int:
@@ -170,33 +219,65 @@ class BoardEngine:
         except BoardRefusedError as error:
             if error.code in (-10, -11):
                 raise EspikeError(
-                    f"stimulus refused (entry {error.detail} of a message): {wire.CORE_ERRORS[-error.code]}",
+                    f"stimulus refused (entry {error.detail} of a message): {error_name(error.code)}",
                     where=f"board {self.name}",
                 ) from None
             raise
 
-    def _records(self, flags: int) -> Iterator[Record]:
+    def _records(self, flags: int, until: Callable[[], bool] | None) -> Iterator[Record | StreamSegment]:
         self._in_run = True
+        self._assembler = Assembler(self._streams if flags & RUN_SEGMENTS else [])
+        self._expected = 0
         reader = Records(self.burst + 1, fired=bool(flags & RUN_FIRED), hashes=bool(flags & RUN_HASHES))
-        expected = 0
-        silent = 0.0
+        before, records, silent = self.state, 0, 0.0
         for frame in self._running.link.frames(0.5):
+            if until is not None and until():
+                until = None
+                self._running.link.send(wire.STOP)
             if frame is None:
                 silent = self._ask_if_silent(silent + 0.5)
                 continue
             silent = 0.0
+            segment = self._segment(frame)
+            if segment is not None:
+                yield segment
             if frame.type == wire.DATA | wire.REPLY:
-                if frame.sequence != expected:
-                    raise LinkError("records were lost on the wire", where=self._running.link.where, do="run it again")
-                expected = (expected + 1) & 0xFF
                 for record in reader.feed(frame.payload):
+                    records += 1
                     yield Record(*record)
-            elif frame.type == wire.STATE | wire.REPLY:
-                self.state = wire.read_state(frame.payload)
-            elif frame.type == wire.DONE | wire.REPLY:
-                self.state = wire.read_state(frame.payload)
-                self._in_run = False
+            if self._is_over(frame):
+                self._check_whole(flags, before, records)
                 return
+
+    def _segment(self, frame: wire.Frame) -> StreamSegment | None:
+        """The segment that a frame of a run completes. Raises: LinkError where pieces before it were lost."""
+        if frame.type not in (wire.DATA | wire.REPLY, wire.SEGMENT | wire.REPLY):
+            return None
+        expected, self._expected = self._expected, (frame.sequence + 1) & 0xFF
+        if frame.sequence != expected:
+            raise self._lost()
+        where = self._running.link.where
+        return self._assembler.feed(frame.payload, where) if frame.type == wire.SEGMENT | wire.REPLY else None
+
+    def _is_over(self, frame: wire.Frame) -> bool:
+        """Does a frame end the run? Raises: LinkError where the frame that did was lost."""
+        if frame.type not in (wire.DONE | wire.REPLY, wire.STATE | wire.REPLY):
+            return False
+        self.state = wire.read_state(frame.payload)
+        self._in_run = self.state.running
+        if not self._in_run and frame.type != wire.DONE | wire.REPLY:
+            raise self._lost()
+        return not self._in_run
+
+    def _check_whole(self, flags: int, before: State, records: int) -> None:
+        """Every burst has come in each stream, or was dropped and counted: the last pieces may be lost too."""
+        streams = len(self._assembler.streams)
+        expected = (self.burst - before.burst) * (streams + bool(flags & (RUN_FIRED | RUN_HASHES)))
+        if records + self._assembler.frames + self.state.dropped - before.dropped != expected:
+            raise self._lost()
+
+    def _lost(self) -> LinkError:
+        return LinkError("records were lost on the wire", where=self._running.link.where, do="run it again")
 
     def _ask_if_silent(self, silent: float) -> float:
         """A long burst is silent too: after a while ask, and give up where nothing answers."""
@@ -206,18 +287,28 @@ class BoardEngine:
             self._running.link.send(wire.STATE)
         return silent
 
-    def stop(self) -> None:
-        """End a run whose stream was left: what is still on its way is thrown away."""
-        if not self._in_run:
-            return
-        self._running.link.send(wire.STOP)
-        for frame in self._running.link.frames(_SILENCE_S):
+    def stop(self) -> list[StreamSegment]:
+        """End a run whose stream was left -> segments that were still on their way; records are thrown away.
+
+        Raises: LinkError where pieces of segments were lost; the run is over then too.
+        """
+        late: list[StreamSegment] = []
+        lost: LinkError | None = None
+        if self._in_run:
+            self._running.link.send(wire.STOP)
+        while self._in_run:
+            frame = next(self._running.link.frames(_SILENCE_S))
             if frame is None:
                 raise LinkError("the board does not answer any more", where=self._running.link.where)
-            if frame.type == wire.DONE | wire.REPLY:
-                self.state = wire.read_state(frame.payload)
-                self._in_run = False
-                return
+            try:
+                segment = self._segment(frame)
+                late += [segment] if segment is not None else []
+                self._is_over(frame)
+            except LinkError as error:
+                lost = error
+        if lost is not None and self._assembler.streams:
+            raise lost
+        return late
 
     def ask_state(self) -> None:
         """Ask for the counters in the middle of a run: `state` has them as soon as the board has answered."""

@@ -9,6 +9,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,21 @@ def home() -> Path:
         return Path(chosen)
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "espike"
+
+
+@contextmanager
+def own_home() -> Iterator[None]:
+    """For a while, boards whose flash nobody else needs, and which nobody else runs."""
+    before = os.environ.get("ESPIKE_HOME")
+    with tempfile.TemporaryDirectory(prefix="espike-") as folder:
+        os.environ["ESPIKE_HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["ESPIKE_HOME"]
+            else:
+                os.environ["ESPIKE_HOME"] = before
 
 
 def firmware(board: Board) -> Path:

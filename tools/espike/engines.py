@@ -16,6 +16,7 @@ from .board import BoardEngine, flash, read_meta
 from .boards import Running, boards, connect, running
 from .image import Packed, pack
 from .network import Network, read_network
+from .recording import Recording
 
 HOST_ENGINES = ("reference", "host")
 
@@ -43,6 +44,24 @@ def make(name: str, q: QuantizedConnectome, *, put: bool = False, progress: Prog
                     f"the board {holds}, not {q.hash[:12]}", where=f"board {name}", do="add --flash, or: espike flash"
                 )
             flash(running, packed.data, view.ram_bytes, view.precision, progress)
+        return BoardEngine(running)
+    except BaseException:
+        running.close()
+        raise
+
+
+def of_recording(recording: Recording, name: str, *, put: bool = False, progress: Progress | None = None) -> Engine:
+    """The engine of a name, host or a board, for the network that a recording holds. Raises: EspikeError."""
+    if name == "host":
+        return Host(recording.view)
+    if name == "reference":
+        raise EspikeError("a recording holds the image, not the network that the reference reads", do="use host")
+    running = connect(name)
+    try:
+        if running.link.hello().network_hash != recording.view.network_hash:
+            if not put:
+                raise EspikeError("the board holds another network", where=f"board {name}", do="add --flash")
+            flash(running, recording.image, recording.view.ram_bytes, recording.view.precision, progress)
         return BoardEngine(running)
     except BaseException:
         running.close()

@@ -12,15 +12,16 @@ from typing import Any
 
 from cobs import cobs
 
+from espike_sim.core import error_name
 from espike_sim.errors import EspikeError
 
 from .transport import LinkError, Transport
 
 PROTOCOL_VERSION = 1
-HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT, READ = range(1, 13)
-DATA, DONE, ERROR = 64, 65, 127
+HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT, READ, TELEMETRY = range(1, 14)
+DATA, DONE, SEGMENT, ERROR = 64, 65, 66, 127
 REPLY = 128
-IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ})
+IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ, TELEMETRY})
 """Requests that may be sent again when their reply does not come."""
 
 REFUSALS = {
@@ -30,13 +31,12 @@ REFUSALS = {
     4: "holds no image",
     5: "expected another offset",
     6: "could not write its flash",
-    7: "has too small a flash slot",
+    7: "has too little room",
     8: "found a field out of range",
 }
-CORE_ERRORS = (
-    "ok", "truncated", "no espike image", "unknown version", "damaged (CRC)", "bad layout", "bad row",
-    "bad parameter", "precision not run", "too little RAM", "no such neuron or not ascending", "bad stimulus",
-)  # fmt: skip
+
+
+NO_ROOM = 7
 
 
 class BoardRefusedError(EspikeError):
@@ -44,8 +44,8 @@ class BoardRefusedError(EspikeError):
 
     def __init__(self, where: str, code: int, detail: int) -> None:
         self.code, self.detail = code, detail
-        text = REFUSALS.get(code) or CORE_ERRORS[-code] if -len(CORE_ERRORS) < code <= 0 or code in REFUSALS else None
-        super().__init__(f"the board refused: {text or f'error {code}'} (detail {detail})", where=where)
+        text = REFUSALS.get(code) or error_name(code)
+        super().__init__(f"the board refused: {text} (detail {detail})", where=where)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,13 @@ from espike_sim.errors import EspikeError
 from . import board as boards
 from .board import BoardEngine
 from .network import Network
+from .recording import Recorder
+from .telemetry import StreamSegment
+
+FLUSH_BURSTS = 128
+"""Of a recording without a period: what its end may lack where the wire breaks. A block of the entropy code: a longer
+segment would not code it better.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Status:
 
     def line(self) -> str:
         """The status as a line for people."""
-        fired = " ".join(f"{area}={count}" for area, count in self.fired.items()) or "nothing fired"
+        quiet = "nothing fired" if self.received else "no fired ids"
+        fired = " ".join(f"{area}={count}" for area, count in self.fired.items()) or quiet
         faults = f"saturations {self.saturations} overruns {self.overruns} link errors {self.link_errors}"
         speed = f"{self.bursts_per_s:9.1f} bursts/s  {self.burst_us_mean:8.0f} us"
         seen = f"dropped {self.dropped}  in {self.received} bursts: {fired}"
@@ -60,29 +68,53 @@ def watch(
     bursts: int | None,
     period_us: int,
     interval_s: float,
-) -> Iterator[Status]:
-    """Run the board for `bursts` bursts (None: until the caller closes the iterator), a status per interval.
+    until: Callable[[], bool],
+    recorder: Recorder | None = None,
+) -> Generator[Status]:
+    """Run the board for `bursts` bursts (None: without end), a status per interval.
 
-    period_us: 0 = as fast as it goes. Stimulus comes from `specs` and is made as the run goes on.
+    period_us: 0 = as fast as it goes. Stimulus comes from `specs` and is made as the run goes on. until: asked all the
+    time; true ends the run, and everything up to there still comes. recorder: gets the segments of the streams that the
+    board was told of; nothing is dropped unless bursts have a period.
     """
-    flags = boards.RUN_FIRED | boards.RUN_LOSSY | (boards.RUN_REALTIME if period_us else 0)
+    flags = boards.RUN_REALTIME if period_us else 0
+    flags |= boards.RUN_FIRED | boards.RUN_LOSSY if recorder is None else boards.RUN_SEGMENTS
+    flags |= boards.RUN_LOSSY if period_us else 0
     window = _Window(engine, network)
     left = bursts
     try:
-        while left is None or left > 0:
+        while (left is None or left > 0) and not until():
             chunk = _chunk(left, period_us, interval_s, bool(specs))
             coded = _stimulus(network, specs, engine.burst, chunk)
-            for record in engine.stream(chunk, coded, flags=flags, period_us=period_us):
-                window.add(record.burst, record.ids)
+            if recorder is not None and coded is not None:
+                recorder.stimulus(engine.burst + 1, coded)
+            for told in engine.stream(chunk, coded, flags=flags, period_us=period_us, until=until):
+                if isinstance(told, StreamSegment):
+                    if recorder is not None:
+                        recorder.segment(told)
+                    window.add_segment(told)
+                else:
+                    window.add(told.burst, told.ids)
                 if window.is_over(interval_s):
                     yield window.close()
             left = None if left is None else left - chunk
     except BaseException:
         with suppress(EspikeError):
-            engine.stop()
+            late = engine.stop()
+            if recorder is not None:
+                for segment in late:
+                    recorder.segment(segment)
+                recorder.end(engine.state)
         raise
+    if recorder is not None:
+        recorder.end(engine.state)
     if window.bursts:
         yield window.close()
+
+
+def flush_bursts(period_us: int, interval_s: float) -> int:
+    """Bursts after which a board should send what it has, so that a status sees the most of its interval."""
+    return max(1, round(interval_s * 1e6 / period_us / 4)) if period_us else FLUSH_BURSTS
 
 
 def _chunk(left: int | None, period_us: int, interval_s: float, has_stimulus: bool) -> int:
@@ -118,9 +150,15 @@ class _Window:
     def add(self, burst: int, ids: list[int]) -> None:
         """One record."""
         self.bursts += 1
-        self._last = burst
+        self._last = max(self._last, burst)
         if ids:
             np.add.at(self._fired, np.searchsorted(self._firsts, ids, side="right") - 1, 1)
+
+    def add_segment(self, segment: StreamSegment) -> None:
+        """A segment of a stream; those of fired ids count."""
+        self._last = max(self._last, segment.first_burst + segment.segment.frames - 1)
+        for i, ids in enumerate(segment.segment.sets() if segment.stream.source == "fired" else []):
+            self.add(segment.first_burst + i, ids.tolist())
 
     def is_over(self, interval_s: float) -> bool:
         """Has the interval passed? Asks for the board's counters in time."""

@@ -111,6 +111,7 @@ def potentials(
     *,
     first_burst: int = 1,
     thresholds: Mapping[str, float] | None = None,
+    unit: str = "",
     title: str = "",
     size_in: tuple[float, float] = (10, 4.5),
 ) -> Path:
@@ -124,10 +125,11 @@ def potentials(
         axes = figure.add_subplot()
         for name, trace in traces.items():
             burst = np.arange(first_burst, first_burst + len(trace))
-            (line,) = axes.plot(burst, trace, linewidth=1.1, label=name)
+            shown = f"\u200b{name}" if name.startswith("_") else name  # matplotlib hides names that begin so
+            (line,) = axes.plot(burst, trace, linewidth=1.1, label=shown)
             if thresholds is not None and name in thresholds:
                 axes.axhline(thresholds[name], color=line.get_color(), linewidth=0.8, linestyle=(0, (4, 3)))
-        _line_axes(axes, "potential", named=bool(traces))
+        _line_axes(axes, f"potential, {unit}" if unit else "potential", named=bool(traces))
         _titles(axes, title, "thresholds dashed" if thresholds else "")
     return path
 

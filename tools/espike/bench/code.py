@@ -20,6 +20,11 @@ KEPT_SECTION = re.compile(r"^ \.(?:text|s?rodata|s?data)\S*\s+0x[0-9a-f]+\s+0x([
 """A section in the link map: its bytes and its file. A long name has a line of its own."""
 
 
+def segment_text_bytes(folder: Path) -> int:
+    """Code and constants of the segment codec, both versions, written and read, with the software floats it needs."""
+    return _linked_bytes(folder, "segment_entry", [])
+
+
 def core_text_bytes(folder: Path, precision: str) -> int:
     """Code and constants of the core in a firmware of one precision on rv32imc, compiled as its board file says (-Os).
 
@@ -27,18 +32,22 @@ def core_text_bytes(folder: Path, precision: str) -> int:
     one by one and linked with it under --gc-sections; summed is what the link map lists as kept from them, and from
     libgcc, whose software floats fp32 needs.
     """
+    return _linked_bytes(folder, "entry", [f"-DLINK_KERNEL=spk_kernel_{precision}"])
+
+
+def _linked_bytes(folder: Path, entry: str, defines: list[str]) -> int:
     b = board()
     toolchain.require(b)
-    flags = [*toolchain.board_flags(b), f"-DLINK_KERNEL=spk_kernel_{precision}"]
-    entry = folder / f"entry-{precision}.o"
+    flags = [*toolchain.board_flags(b), *defines]
+    name = "-".join([entry, *(define.split("_")[-1] for define in defines)])
     objects = {source: folder / f"core-{source.stem}.o" for source in toolchain.core_sources()}
-    for source, output in {**objects, HERE / "entry.c": entry}.items():
+    main = folder / f"{name}.o"
+    for source, output in {**objects, HERE / f"{entry}.c": main}.items():
         toolchain.run([b["compiler"], *flags, "-c", source, "-o", output], where=f"board {b['name']}")
     start = sorted((toolchain.FIRMWARE / b["kind"]).glob("*.S")) + sorted((toolchain.FIRMWARE / "libc").glob("*.c"))
-    linked = folder / f"entry-{precision}.map"
-    command = [b["compiler"], *flags, *toolchain.link_flags(b), f"-Wl,-Map={linked}", *start, entry, *objects.values()]
-    output = folder / f"entry-{precision}.elf"
-    toolchain.run([*command, *toolchain.link_libraries(b), "-o", output], where=f"board {b['name']}")
+    linked = folder / f"{name}.map"
+    command = [b["compiler"], *flags, *toolchain.link_flags(b), f"-Wl,-Map={linked}", *start, main, *objects.values()]
+    toolchain.run([*command, *toolchain.link_libraries(b), "-o", folder / f"{name}.elf"], where=f"board {b['name']}")
     return _kept_bytes(linked.read_text(), {str(path) for path in objects.values()})
 
 
@@ -50,6 +59,17 @@ def _kept_bytes(link_map: str, objects: set[str]) -> int:
     if not total:
         raise EspikeError("the link map lists no section of the core", where="bench code")
     return total
+
+
+def int8_firmware(folder: Path) -> Path:
+    """The firmware for int8 networks alone, without segments of version 2."""
+    b = board()
+    output = folder / "int8.elf"
+    flags = [*toolchain.board_flags(b), *toolchain.firmware_defines(b), f"-I{toolchain.FIRMWARE}"]
+    flags += ["-DAPP_FP32=0", "-DAPP_SEGMENT_2=0", *toolchain.link_flags(b)]
+    command = [b["compiler"], *flags, *toolchain.firmware_sources(b), *toolchain.link_libraries(b), "-o", output]
+    toolchain.run(command, where=f"board {b['name']}")
+    return output
 
 
 def build_firmware() -> Path | None:

@@ -4,14 +4,8 @@
  * is words: per run the number of its bursts (0 = no more runs), then per burst the number of its stimulus entries and
  * for each its neuron and value. Every run begins with a reset; stimulus entries are added before the count begins.
  * A line per burst goes to the wire: instructions, synaptic events and fired neurons, in hexadecimal. */
+#include "counting.h"
 #include "espike/engine.h"
-
-#define UART_DATA (*(volatile uint8_t *)0x10000000u)
-#define UART_STATUS (*(volatile uint8_t *)0x10000005u)
-#define STATUS_ROOM 32u
-#define TEST_DEVICE (*(volatile uint32_t *)0x00100000u)
-#define TEST_PASS 0x5555u
-#define TEST_FAIL 0x3333u
 
 #define JOB ((const uint32_t *)0x80800000u)
 #define IMAGE ((const uint8_t *)0x81000000u)
@@ -21,32 +15,6 @@
 int main(void);
 
 __attribute__((section(".arena"))) static uint64_t arena[ARENA_BYTES / 8];
-
-static uint32_t instructions(void) {
-    uint32_t count;
-    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrr %0, minstret\n.option pop" : "=r"(count)::"memory");
-    return count;
-}
-
-static void put(uint8_t byte) {
-    while (!(UART_STATUS & STATUS_ROOM)) {
-    }
-    UART_DATA = byte;
-}
-
-static void put_word(uint32_t word, uint8_t separator) {
-    for (int shift = 28; shift >= 0; shift -= 4) {
-        put((uint8_t)"0123456789abcdef"[word >> shift & 15u]);
-    }
-    put(separator);
-}
-
-/* Stop the machine; a failure's status is the core's error code without its sign. */
-__attribute__((noreturn)) static void stop(int error) {
-    TEST_DEVICE = error < 0 ? (uint32_t)-error << 16 | TEST_FAIL : TEST_PASS;
-    for (;;) {
-    }
-}
 
 static const uint32_t *run_burst(spk_engine_t *engine, const uint32_t *job) {
     for (uint32_t entries = *job++; entries != 0; entries--, job += 2) {

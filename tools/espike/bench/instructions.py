@@ -82,7 +82,7 @@ def count(program: Path, q: QuantizedConnectome, runs: Sequence[Run]) -> list[li
         loaded.append(f"loader,file={image},addr={IMAGE_ADDRESS:#x},force-raw=on")
         devices = [part for device in loaded for part in ("-device", device)]
         command = [board()["emulator"], *MACHINE, "-serial", "stdio", "-kernel", str(program), *devices]
-        lines = iter(_emulate(command).splitlines())
+        lines = iter(emulate(command).splitlines())
     return [[Burst(*(int(word, 16) for word in next(lines).split())) for _ in run] for run in runs]
 
 
@@ -90,7 +90,8 @@ def _burst_words(entries: Entries) -> list[int]:
     return [len(entries), *(word for entry in entries for word in entry)]
 
 
-def _emulate(command: Sequence[str]) -> str:
+def emulate(command: Sequence[str]) -> str:
+    """Run the emulator until its program ends -> what it wrote. Raises: EspikeError where it fails or hangs."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False

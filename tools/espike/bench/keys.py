@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from .. import toolchain
-from . import agreement, code, instructions, native, networks, sizes, speed
+from .. import toolchain, traces
+from . import agreement, code, instructions, native, networks, segments, sizes, speed, telemetry
 
 Number = int | float
 RESIDENT_BURSTS = 100
@@ -45,6 +45,11 @@ class Bench:
         if not native.available(callgrind=False):
             return None
         return native.run(networks.peer_network("1200k_12m"), self.folder, RESIDENT_BURSTS, RESIDENT_BURSTS)
+
+    @cached_property
+    def segment_times(self) -> dict[str, float] | None:
+        """Nanoseconds of the segment codec on this machine."""
+        return segments.times(self.folder)
 
     def race(self, name: str) -> tuple[float, list[speed.Rate]] | None:
         """The host engine against the plain loop on one of networks.PEERS."""
@@ -118,6 +123,69 @@ def _peer_flash(name: str) -> Callable[[Bench], Number]:
     return lambda bench: sizes.flash_bytes_per_synapse(networks.peer_network(name))
 
 
+def _segment_text(bench: Bench) -> Number | None:
+    return code.segment_text_bytes(bench.folder) if bench.cross else None
+
+
+def _times(figure: Callable[[dict[str, float]], float]) -> Callable[[Bench], Number | None]:
+    return lambda bench: None if bench.segment_times is None else figure(bench.segment_times)
+
+
+PUSH, DECODE = {8: 2.1, 7: 2.5, 5: 2.5, 3: 2.5}, {8: 1.25, 7: 1.65, 5: 1.65, 3: 1.65}
+ONE, HUNDRED = {8: 3.7, 7: 4.2, 5: 5.8, 3: 9.0}, {8: 3.99, 7: 4.56, 5: 6.38, 3: 10.6}
+ERROR = {8: 0.008, 7: 0.016, 5: 0.065, 3: 0.30}
+
+
+def _width_keys(bits: int) -> Iterator[Key]:
+    """What the segment codec is judged by at one width."""
+    frame = "a frame of 512 floats, segments of 100"
+    yield Key(f"segment_push_ns_512_b{bits}", "ns", None, "", f"pushing {frame}",
+              _times(lambda t: t[f"push{bits}"]))  # fmt: skip
+    yield Key(f"segment_decode_ns_512_b{bits}", "ns", None, "", f"decoding {frame}",
+              _times(lambda t: t[f"decode{bits}"]))  # fmt: skip
+    yield Key(f"segment_push_ratio_512_b{bits}", "x", PUSH[bits], "<=", "push over a plain max-abs pass",
+              _times(lambda t: t[f"push{bits}"] / t["pass0"]))  # fmt: skip
+    yield Key(f"segment_decode_ratio_512_b{bits}", "x", DECODE[bits], "<=", "decode over the same pass",
+              _times(lambda t: t[f"decode{bits}"] / t["pass0"]))  # fmt: skip
+    yield Key(f"segment_ratio_b{bits}_1", "x", ONE[bits], ">=", "512 values, one frame, groups of 256",
+              lambda bench: segments.ratio(bits, 1))  # fmt: skip
+    yield Key(f"segment_ratio_b{bits}_100", "x", HUNDRED[bits], ">=", "512 values, 100 frames, one segment",
+              lambda bench: segments.ratio(bits, 100))  # fmt: skip
+    yield Key(f"segment_error_b{bits}", "share", ERROR[bits], "<=", "error over the frame's largest value, worst frame",
+              lambda bench: segments.worst_error(bits))  # fmt: skip
+    if bits != 8:
+        yield Key(f"bitpack_gints_per_s_b{bits}", "Gint/s", 8, ">=", "packing or unpacking, the slower",
+                  _times(lambda t: 4096 / t[f"bits{bits}"]))  # fmt: skip
+
+
+def _hour_keys(name: str) -> Iterator[Key]:
+    """An hour's trace, every byte counted."""
+    yield Key(f"segment_ratio_hour_{name}_warm", "x", 6, ">=", "an hour, version 1, 5 bits",
+              lambda bench: segments.hour_ratio(name, 5))  # fmt: skip
+    yield Key(f"segment_ratio_hour_{name}_cold", "x", 10, ">=", "an hour, version 1, 3 bits",
+              lambda bench: segments.hour_ratio(name, 3))  # fmt: skip
+    yield Key(f"segment2_ratio_hour_{name}_warm", "x", 6, ">=", "an hour, version 2, 7 bits",
+              lambda bench: segments.hour_ratio_2(name, 7))  # fmt: skip
+    yield Key(f"segment2_ratio_hour_{name}_cold", "x", 10, ">=", "an hour, version 2, 3 bits",
+              lambda bench: segments.hour_ratio_2(name, 3))  # fmt: skip
+
+
+def _set_keys(name: str, least: float) -> Iterator[Key]:
+    """1,000 frames of 512 at 8 bits, default policy."""
+    yield Key(f"segment_ratio_{name}_b8", "x", None, "", "version 1, 1,000 frames of 512",
+              lambda bench: segments.set_ratio(name, 1))  # fmt: skip
+    yield Key(f"segment2_ratio_{name}_b8", "x", least, ">=", "version 2, the same frames",
+              lambda bench: segments.set_ratio(name, 2))  # fmt: skip
+
+
+PEERS = ("zlib-6", "zstd-1", "zstd-19", "lz4", "heatshrink", "pcodec")
+
+
+def _peer_key(peer: str, name: str) -> Key:
+    return Key(f"segment2_over_{peer.replace('-', '')}_{name}_b8", "x", None, "", f"version 2 over codes in {peer}",
+               lambda bench: segments.over_peer(peer, name), full=True)  # fmt: skip
+
+
 KEYS: tuple[Key, ...] = (
     Key("ram_bytes_per_neuron_lif", "B", 4.5, "<=", "RAM of a plain LIF neuron, int8, N = 1,000",
         lambda bench: sizes.plain_ram_bytes("int8")),
@@ -137,7 +205,11 @@ KEYS: tuple[Key, ...] = (
         _core_text("int8")),
     Key("core_text_bytes_rv32_fp32", "B", None, "", "the same for fp32, software floats included",
         _core_text("fp32")),
-    Key("firmware_text_bytes_rv32", "B", 28672, "<=", "flash of the whole emu-rv32 firmware (int8 and fp32)",
+    Key("core_text_bytes_rv32_segment", "B", None, "", "segments of both versions, written and read, software floats",
+        _segment_text),
+    Key("firmware_text_bytes_rv32", "B", 28672, "<=", "flash of the emu-rv32 firmware, int8, segments of version 1",
+        lambda bench: code.firmware_text_bytes(code.int8_firmware(bench.folder)) if bench.cross else None),
+    Key("firmware_text_bytes_rv32_all", "B", None, "", "the same with fp32 and version 2, as it is built by default",
         _firmware(code.firmware_text_bytes)),
     Key("firmware_ram_bytes_rv32", "B", 8192, "<=", "its RAM without the network",
         _firmware(code.firmware_ram_bytes)),
@@ -153,6 +225,10 @@ KEYS: tuple[Key, ...] = (
         _rv32(lambda program: instructions.per_neuron(program, quiet=True))),
     Key("rv32_instr_per_burst_empty", "instructions", 600, "<=", "a burst of 1,000 neurons at rest",
         _rv32(instructions.burst_empty)),
+    Key("rv32_instr_per_value_segment_push_b8", "instructions", 40, "<=", "an int16 value of a frame of 512, 8 bits",
+        lambda bench: segments.rv32_push(bench.folder) if bench.cross else None),
+    Key("rv32_instr_per_value_segment2_push_b8", "instructions", None, "", "the same in version 2, noise",
+        lambda bench: segments.rv32_push(bench.folder, 2) if bench.cross else None),
     Key("host_ratio_c_loop_1k_50k", "x", 1.0, ">=", "events per second over a plain C loop, 1,000 neurons",
         _ratio("1k_50k")),
     Key("host_ratio_c_loop_10k_1m", "x", 1.2, ">=", "the same, 10,000 neurons, 1 million synapses",
@@ -177,6 +253,20 @@ KEYS: tuple[Key, ...] = (
         _million(lambda run: 1e6 * run.seconds / RESIDENT_BURSTS), full=True),
     Key("host_rss_mb_1200k_12m", "MB", 200, "<=", "memory resident while it runs",
         _million(lambda run: run.resident_bytes / 1e6), full=True),
+    Key("segment_state_bytes", "B", 64, "<=", "a stream without its buffer and scales",
+        lambda bench: segments.state_bytes()),
+    *(key for bits in segments.WIDTHS for key in _width_keys(bits)),
+    *(key for name in traces.NAMES for key in _hour_keys(name)),
+    *(key for name, least in (("walk", 20), ("gauss", 4.4), ("spike", 48)) for key in _set_keys(name, least)),
+    *(_peer_key(peer, name) for name in (*segments.SETS, *traces.NAMES) for peer in PEERS),
+    Key("wasm_bytes", "B", 30720, "<=", "the segment module", lambda bench: segments.wasm_bytes(core=False)),
+    Key("wasm_core_bytes", "B", 98304, "<=", "the whole core", lambda bench: segments.wasm_bytes(core=True)),
+    Key("wasm_push_us_512_b8", "us", 1, "<=", "pushing 512 floats in node, simd module",
+        lambda bench: segments.wasm_push_us(simd=True)),
+    Key("wasm_push_us_512_b8_plain", "us", None, "", "the same without simd",
+        lambda bench: segments.wasm_push_us(simd=False)),
+    Key("link_telemetry_ratio", "x", 4, ">=", "4 B per id and potential over bytes on the wire, emu-rv32",
+        lambda bench: telemetry.wire_ratio() if bench.cross else None),
     Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",
         lambda bench: agreement.engines_equal_bursts(bench.boards, full=bench.full)),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ from espike_sim.host import Host
 from espike_sim.ledger import Ledger
 
 from .. import board as board_module
-from .. import engines, monitor, network
+from .. import engines, monitor, network, telemetry
 from ..boards import boards, connect, home, running, serve
 from ..network import describe
+from ..recording import Recorder, Recording, replay
 from .common import (
     FILE,
     board_option,
     bursts_option,
     flash_option,
+    interrupts,
     json_option,
     network_options,
     note,
@@ -229,23 +231,89 @@ def _warn_clamped(coded: CodedStimulus | None) -> None:
 @click.option("-n", "--bursts", type=click.IntRange(1), help="Stop after so many; default: at Ctrl-C.")
 @click.option("--realtime", is_flag=True, help="A burst per simulation_timestep.")
 @click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.05), help="Seconds per line.")
+@click.option("--record", type=FILE, help="Keep what the board streams in this new file; espike replay runs it again.")
+@click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    metavar="STREAM",
+    help="With --record: fired, potentials:AREA[:BITS], stimulus:AREA[:BITS]; up to 4. Default: fired.",
+)
 @json_option
 def monitor_verb(
-    board: str, stimuli: tuple[str, ...], bursts: int | None, realtime: bool, interval: float, as_json: bool
-) -> None:
-    """Run what a board holds and print a line per interval: bursts/s, spikes per area, faults."""
-    with running(board) as target:
+    board: str, stimuli: tuple[str, ...], bursts: int | None, realtime: bool, interval: float, record: Path | None,
+    streams: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Run what a board holds and print a line per interval: bursts/s, spikes per area, faults.
+
+    Ctrl-C ends the run between two bursts, and a recording with its last hash.
+    """
+    if streams and record is None:
+        raise click.UsageError("--stream goes with --record")
+    with ExitStack() as stack:
+        # First of all: a recording that cannot be written leaves the board as it is.
+        recorder = stack.enter_context(closing(Recorder(record))) if record is not None else None
+        target = stack.enter_context(running(board))
         net = engines.network_of(target)
+        wanted = telemetry.parse(streams or ("fired",), net)
+        coded_stimulus(stimuli, net, 1)  # what is wrong with it is said before anything runs
         engine = board_module.BoardEngine(target, owns=False)
         period = engine.hello.timestep_us if realtime else 0
         if realtime and not period:
             raise EspikeError("the network has no simulation_timestep", do="run without --realtime")
-        try:
-            for status in monitor.watch(engine, net, stimuli, bursts=bursts, period_us=period, interval_s=interval):
+        if recorder is not None:
+            _begin(recorder, engine, wanted, monitor.flush_bursts(period, interval))
+        is_stopped = stack.enter_context(interrupts())
+        statuses = monitor.watch(
+            engine, net, stimuli, bursts=bursts, period_us=period, interval_s=interval, until=is_stopped,
+            recorder=recorder,
+        )  # fmt: skip
+        with closing(statuses):
+            for status in statuses:
                 print_json(status.as_json()) if as_json else click.echo(status.line())
                 sys.stdout.flush()
-        except KeyboardInterrupt:
+        if is_stopped():
             note(f"stopped at burst {engine.burst}")
+        if recorder is not None:
+            note(f"{record}: {recorder.segments:,} segments, {recorder.bytes:,} bytes")
+
+
+def _begin(
+    recorder: Recorder, engine: board_module.BoardEngine, streams: list[telemetry.Stream], flush_bursts: int
+) -> None:
+    """Tell the board what to stream, the recording what runs."""
+    used = engine.telemetry(streams, flush_bursts=flush_bursts)
+    with progress("reading the image") as step:
+        recorder.begin(engine.hello, engine.image(step), streams)
+    note(f"recording {', '.join(stream.tensor_id for stream in streams)} with {used:,} bytes of the board's RAM")
+
+
+@click.command(name="replay")
+@click.argument("path", metavar="RECORDING", type=FILE)
+@click.option("-e", "--engine", default="host", show_default=True, help="host or a board.")
+@flash_option
+@json_option
+def replay_verb(path: Path, engine: str, put: bool, as_json: bool) -> None:
+    """Run a recording again and compare: fired ids, potentials within their bound, the last hash.
+
+    Exit 1 where they differ.
+    """
+    with closing(Recording(path)) as recording:
+        with progress("flashing") as step:
+            made = engines.of_recording(recording, engine, put=put, progress=step)
+        with closing(made), progress("replaying") as step:
+            told = replay(recording, made, step)
+        broke_off = recording.end is None
+    if as_json:
+        print_json(told.as_json())
+        sys.exit(0 if told.difference is None else 1)
+    if broke_off:
+        note("note: the recording broke off, so its last hash is not known")
+    if told.difference is not None:
+        raise EspikeError(f"does not replay: {told.difference}", where=str(path))
+    kept = f"{told.compared:,} of {told.bursts:,} bursts, {told.spikes:,} spikes, {told.values:,} values"
+    hashes = "".join(f"{word:08x}" for word in told.hash) or "none"
+    click.echo(f"equal: {kept}, hash {hashes}")
 
 
 @click.command()

@@ -14,7 +14,8 @@ from espike_sim.errors import EspikeError
 
 from .. import bench as benches
 from .. import demo as demos
-from .. import engines, network, plot
+from .. import engines, network, plot, recording, segment_io
+from ..boards import own_home
 from .board import coded_stimulus
 from .common import (
     FILE,
@@ -43,7 +44,11 @@ def plot_verb(
     path: Path, ledger_path: Path | None, kind: str, neurons: str, output: Path, bursts: int, stimuli: tuple[str, ...],
     as_json: bool, **how: Any,
 ) -> None:  # fmt: skip
-    """Draw what NET does: raster, rates per area, or potentials."""
+    """Draw what NET does, or what a recording holds: raster, rates per area, or potentials."""
+    if segment_io.is_store(path):
+        _plot_recording(path, kind, neurons, output)
+        print_json({"picture": output, "kind": kind}) if as_json else click.echo(str(output))
+        return
     quantized = network.load_quantized(path, options(**how))
     if kind == "potentials":
         if ledger_path is not None:
@@ -62,6 +67,19 @@ def plot_verb(
         print_json({"picture": output, "kind": kind})
     else:
         click.echo(str(output))
+
+
+def _plot_recording(path: Path, kind: str, neurons: str, output: Path) -> None:
+    found = recording.Recording(path)
+    try:
+        if kind == "potentials":
+            traces, first = found.traces(_neurons(neurons, found.view.neurons))
+            unit = "codes" if found.view.precision == "int8" else ""
+            plot.potentials(traces, output, first_burst=first, unit=unit)
+        else:
+            (plot.raster if kind == "raster" else plot.rates)(found.ledger(), found.network.areas, output)
+    finally:
+        found.close()
 
 
 def _neurons(text: str, count: int) -> list[int]:
@@ -84,6 +102,7 @@ def bench_verb(only: str | None, full: bool, as_json: bool) -> None:
     """Measure every figure that espike is judged by, goals beside them."""
     needs_boards = any(key.name == "engines_equal_bursts" for key in benches.chosen(only, full))
     with ExitStack() as stack:
+        stack.enter_context(own_home())
         makers = stack.enter_context(engines.ready_boards()) if needs_boards else {}
         step = stack.enter_context(progress("measuring"))
         found = benches.measure(
