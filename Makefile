@@ -4,10 +4,10 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 CORE := $(shell find c_core hostsim -name '*.[ch]' -o -name '*.inc' -o -name _build.py)
-PACKAGES := gcc-riscv64-unknown-elf qemu-system-misc clang
+PACKAGES := gcc-riscv64-unknown-elf qemu-system-misc clang lld nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test toolchain bench soak lint clean
+.PHONY: help setup demo test toolchain bench soak lint wasm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,11 +49,16 @@ bench: setup ## measure every figure, goals beside them
 soak: setup ## the long runs: 10^5 bursts, full sweeps, longer fuzzing
 	@$(BIN)/pytest -n 2 --soak
 
+wasm: setup ## the segment codec for node and browsers, as a library, and a page that shows segments
+	@$(BIN)/python -c 'from espike import wasm; print(*wasm.build(), sep="\n")'
+
 toolchain: ## cross compilers, QEMU and clang from Debian (as root)
 	@if [ "$$(id -u)" = 0 ]; then \
 		export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
 		apt-get install -y -qq --no-install-recommends $(PACKAGES) && \
-		apt-get install -y -qq --no-install-recommends "libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev"; \
+		apt-get install -y -qq --no-install-recommends "libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev" && \
+		{ apt-get install -y -qq --no-install-recommends chromium-headless-shell || \
+		  apt-get install -y -qq --no-install-recommends chromium; }; \
 	else echo "run as root: apt-get install $(PACKAGES)"; exit 1; fi
 
 clean: ## remove what was built, keep .venv
