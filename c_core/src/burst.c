@@ -1,7 +1,5 @@
 /* image + stimulus -> fire queue: the five phases of a burst. */
-#include "kernel.h"
-
-static uint32_t words_for(uint32_t bits) { return (bits + 31) / 32; }
+#include "propagate.h"
 
 static uint32_t align4(uint32_t bytes) { return (bytes + 3) & ~3u; }
 
@@ -13,7 +11,7 @@ static uint32_t input_bytes(const spk_image_t *image, const uint32_t *area) {
  * Fills `states` where it is not NULL. Returns the arena's bytes: below 2^32, because SPK_NEURONS_MOST neurons of at most
  * 14.25 bytes are. */
 static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
-    uint32_t offset = image->area_count * STATE_WORDS * 4 + 2 * words_for(image->neuron_count) * 4;
+    uint32_t offset = image->area_count * STATE_WORDS * 4 + 2 * spk_words_for(image->neuron_count) * 4;
     offset += align4(image->neuron_count * spk_potential_bytes(image->precision));
     uint32_t first = 0;
     for (uint32_t a = 0; a < image->area_count; a++) {
@@ -70,8 +68,8 @@ int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_ke
     engine->area_state = ram;
     arena_layout(image, engine->area_state);
     engine->fired = engine->area_state + image->area_count * STATE_WORDS;
-    engine->firing = engine->fired + words_for(image->neuron_count);
-    engine->potential = engine->firing + words_for(image->neuron_count);
+    engine->firing = engine->fired + spk_words_for(image->neuron_count);
+    engine->potential = engine->firing + spk_words_for(image->neuron_count);
     engine->hash[1] = engine->potential_hash[1] = 1;
     engine->track_potentials = track_potentials != 0;
     clear_inputs(engine);
@@ -120,69 +118,6 @@ int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value) {
     return SPK_OK;
 }
 
-#ifdef SPK_VECTOR
-
-#define QUEUE_ROWS 16
-
-/* Rows on their way: found and asked for from memory before the first of them is read. */
-typedef struct {
-    uint32_t count;
-    spk_row_t rows[QUEUE_ROWS];
-    const uint32_t *projections[QUEUE_ROWS];
-} queue_t;
-
-static void flush(spk_engine_t *engine, queue_t *queue) {
-    for (uint32_t i = 0; i < queue->count; i++) {
-        engine->counters.events += engine->kernel->scatter(engine, queue->projections[i], queue->rows[i]);
-    }
-    queue->count = 0;
-}
-
-static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
-    __builtin_prefetch(row.begin);
-    __builtin_prefetch(row.begin + 64);
-    queue->rows[queue->count] = row;
-    queue->projections[queue->count++] = projection;
-    if (queue->count == QUEUE_ROWS) {
-        flush(engine, queue);
-    }
-}
-
-#else
-
-/* Boards read from flash or tightly coupled RAM: a row is read when it is found. */
-typedef struct {
-    uint32_t count;
-} queue_t;
-
-static void flush(spk_engine_t *engine, queue_t *queue) {
-    (void)engine;
-    (void)queue;
-}
-
-static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
-    (void)queue;
-    engine->counters.events += engine->kernel->scatter(engine, projection, row);
-}
-
-#endif
-
-/* The rows of one fired neuron, projection by projection. */
-static void propagate_neuron(spk_engine_t *engine, queue_t *queue, const uint32_t *area, uint32_t index) {
-    const uint32_t *projection = engine->image->projections + area[AREA_PROJECTION_FIRST] * PROJECTION_WORDS;
-    const uint32_t *end = projection + area[AREA_PROJECTION_COUNT] * PROJECTION_WORDS;
-    for (; projection != end; projection += PROJECTION_WORDS) {
-        uint32_t row = index - projection[PROJECTION_SOURCE_FIRST];
-        if (row >= projection[PROJECTION_ROWS]) {
-            continue;
-        }
-        spk_row_t bytes = spk_row_find(engine->image, projection, row);
-        if (bytes.begin != bytes.end) {
-            read_row(engine, queue, projection, bytes);
-        }
-    }
-}
-
 uint32_t spk_engine_next_fired(const spk_engine_t *engine, uint32_t from) {
     uint32_t count = engine->image->neuron_count;
     while (from < count) {
@@ -214,25 +149,10 @@ static void inject_power(spk_engine_t *engine) {
     }
 }
 
-/* Phase 1: power, then the rows of the previous burst's fire queue, sources ascending. */
+/* Phase 1: power, then the rows of the previous burst's fire queue. */
 static void inject(spk_engine_t *engine) {
     inject_power(engine);
-    queue_t queue;
-    queue.count = 0;
-    uint32_t area = 0;
-    uint32_t first = 0;
-    uint32_t end = 0;
-    for (uint32_t word = 0; word < words_for(engine->image->neuron_count); word++) {
-        for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
-            uint32_t neuron = 32 * word + spk_lowest_bit(bits);
-            while (neuron >= end) {
-                first = end;
-                end += spk_engine_area_count(engine, area++);
-            }
-            propagate_neuron(engine, &queue, spk_area_record(engine, area - 1), neuron - first);
-        }
-    }
-    flush(engine, &queue);
+    spk_propagate(engine);
 }
 
 /* Phase 2: every area consumes its input and fills the next fire queue. */
@@ -265,7 +185,7 @@ static void hash_burst(spk_engine_t *engine) {
     uint32_t begin = engine->burst * 0x9E3779B1u;
     uint32_t sum[2] = {0, 0};
     engine->fired_count = 0;
-    for (uint32_t word = 0; word < words_for(engine->image->neuron_count); word++) {
+    for (uint32_t word = 0; word < spk_words_for(engine->image->neuron_count); word++) {
         for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
             uint32_t id = 32 * word + spk_lowest_bit(bits);
             sum[0] += spk_pcg(2 * id);
@@ -298,7 +218,7 @@ static void archive(spk_engine_t *engine) {
 
 /* Phase 5: the queue that the next burst fills is empty, injection may begin at neuron 0 again. */
 static void clean_up(spk_engine_t *engine) {
-    memset(engine->firing, 0, words_for(engine->image->neuron_count) * 4);
+    memset(engine->firing, 0, spk_words_for(engine->image->neuron_count) * 4);
     engine->next_injected = 0;
 }
 

@@ -98,6 +98,9 @@ static inline void spk_set_firing(spk_engine_t *engine, uint32_t neuron) {
     engine->firing[neuron >> 5] |= 1u << (neuron & 31u);
 }
 
+/* 32-bit words of a bitmap of `bits` bits. */
+static inline uint32_t spk_words_for(uint32_t bits) { return (bits + 31) / 32; }
+
 /* Place of the lowest set bit; bits != 0. No core of ours counts zeros: a product with a de Bruijn sequence does. */
 static inline uint32_t spk_lowest_bit(uint32_t bits) {
     static const uint8_t place[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
