@@ -7,9 +7,9 @@ static uint32_t input_bytes(const spk_image_t *image, const uint32_t *area) {
     return image->precision == SPK_PRECISION_FP32 || (area[AREA_FLAGS] & AREA_WIDE_INPUT) ? 4u : 2u;
 }
 
-/* The arena: area states, two fire queues, potentials, then per area accumulators, countdowns and counts.
+/* The arena: area states, two fire queues, potentials, then per area accumulators, countdowns, counts and busy blocks.
  * Fills `states` where it is not NULL. Returns the arena's bytes: below 2^32, because SPK_NEURONS_MOST neurons of at most
- * 14.25 bytes are. */
+ * 14.3 bytes are. */
 static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
     uint32_t offset = image->area_count * STATE_WORDS * 4 + 2 * spk_words_for(image->neuron_count) * 4;
     offset += align4(image->neuron_count * spk_potential_bytes(image->precision));
@@ -20,12 +20,15 @@ static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
         uint32_t input = offset;
         uint32_t countdown = input + align4(neurons * input_bytes(image, area));
         uint32_t count = countdown + align4(neurons * AREA_COUNTDOWN_BYTES(area[AREA_FLAGS]));
-        offset = count + align4(neurons * AREA_COUNT_BYTES(area[AREA_FLAGS]));
+        uint32_t busy = count + align4(neurons * AREA_COUNT_BYTES(area[AREA_FLAGS]));
+        offset = busy + align4((neurons + SPK_BLOCK_LEAST - 1) / SPK_BLOCK_LEAST);
         if (states != NULL) {
             states[STATE_FIRST] = first;
             states[STATE_INPUT] = input;
             states[STATE_COUNTDOWN] = countdown;
             states[STATE_COUNT] = count;
+            states[STATE_BUSY] = busy;
+            states[STATE_FLAGS] = STATE_IS_BUSY;
             states += STATE_WORDS;
         }
         first += neurons;
@@ -35,12 +38,16 @@ static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
 
 size_t spk_engine_ram_bytes(const spk_image_t *image) { return arena_layout(image, NULL); }
 
+/* Accumulators of zeroed memory that no input has reached, and blocks of which nothing is known yet. */
 static void clear_inputs(spk_engine_t *engine) {
     const spk_image_t *image = engine->image;
-    if (engine->kernel->empty_input == 0) {
-        return; /* the arena is zero already */
-    }
     for (uint32_t a = 0; a < image->area_count; a++) {
+        const uint32_t *state = spk_area_state(engine, a);
+        memset(engine->arena + state[STATE_BUSY], 1,
+               (spk_area_record(engine, a)[AREA_NEURONS] + SPK_BLOCK_LEAST - 1) / SPK_BLOCK_LEAST);
+        if (engine->kernel->empty_input == 0) {
+            continue;
+        }
         uint32_t *input = (uint32_t *)(void *)(engine->arena + spk_area_state(engine, a)[STATE_INPUT]);
         for (uint32_t i = 0; i < spk_area_record(engine, a)[AREA_NEURONS]; i++) {
             input[i] = engine->kernel->empty_input;
@@ -99,6 +106,12 @@ uint32_t spk_engine_area(const spk_engine_t *engine, uint32_t neuron) {
     return low;
 }
 
+/* Stimulus or power of one area. */
+static void add_input(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count) {
+    engine->kernel->input(engine, area, pairs, count);
+    spk_area_state(engine, area)[STATE_FLAGS] |= STATE_IS_REACHED;
+}
+
 int spk_engine_inject_check(const spk_engine_t *engine, uint32_t neuron, uint32_t value) {
     if (neuron >= engine->image->neuron_count) {
         return SPK_ERROR_NEURON;
@@ -113,7 +126,7 @@ int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value) {
         return error;
     }
     const uint32_t pair[2] = {neuron, value};
-    engine->kernel->input(engine, spk_engine_area(engine, neuron), pair, 1);
+    add_input(engine, spk_engine_area(engine, neuron), pair, 1);
     engine->next_injected = neuron + 1;
     return SPK_OK;
 }
@@ -144,7 +157,23 @@ static void inject_power(spk_engine_t *engine) {
             pairs += 2;
         }
         if (pairs != begin) {
-            engine->kernel->input(engine, area, begin, (uint32_t)(pairs - begin) / 2);
+            add_input(engine, area, begin, (uint32_t)(pairs - begin) / 2);
+        }
+    }
+}
+
+/* Every area that an area which has fired projects into is reached. */
+static void mark_reached(spk_engine_t *engine) {
+    const spk_image_t *image = engine->image;
+    for (uint32_t a = 0; a < image->area_count; a++) {
+        if (!(spk_area_state(engine, a)[STATE_FLAGS] & STATE_HAS_FIRED)) {
+            continue;
+        }
+        const uint32_t *area = spk_area_record(engine, a);
+        const uint32_t *projection = image->projections + area[AREA_PROJECTION_FIRST] * PROJECTION_WORDS;
+        const uint32_t *end = projection + area[AREA_PROJECTION_COUNT] * PROJECTION_WORDS;
+        for (; projection != end; projection += PROJECTION_WORDS) {
+            spk_area_state(engine, projection[PROJECTION_ENDS] >> 16)[STATE_FLAGS] |= STATE_IS_REACHED;
         }
     }
 }
@@ -152,14 +181,22 @@ static void inject_power(spk_engine_t *engine) {
 /* Phase 1: power, then the rows of the previous burst's fire queue. */
 static void inject(spk_engine_t *engine) {
     inject_power(engine);
-    spk_propagate(engine);
+    if (engine->fired_count != 0) {
+        mark_reached(engine);
+        spk_propagate(engine);
+    }
 }
 
-/* Phase 2: every area consumes its input and fills the next fire queue. */
-static void update(spk_engine_t *engine) {
+/* Phase 2: every area consumes its input and fills the next fire queue; areas at rest that nothing reached are left as
+ * they are. Returns not 0 where any neuron fired. */
+static uint32_t update(spk_engine_t *engine) {
+    uint32_t all = 0;
     for (uint32_t area = 0; area < engine->image->area_count; area++) {
-        engine->kernel->update(engine, area);
+        uint32_t *flags = spk_area_state(engine, area) + STATE_FLAGS;
+        *flags = *flags & (STATE_IS_BUSY | STATE_IS_REACHED) ? engine->kernel->update(engine, area) : 0;
+        all |= *flags;
     }
+    return all & STATE_HAS_FIRED;
 }
 
 uint32_t spk_engine_potential(const spk_engine_t *engine, uint32_t neuron) {
@@ -181,11 +218,11 @@ static void sum_potentials(const spk_engine_t *engine, uint32_t sum[2]) {
 }
 
 /* Count the fire queue and extend the state hashes by it: docs/numbers.md, State hash. */
-static void hash_burst(spk_engine_t *engine) {
+static void hash_burst(spk_engine_t *engine, uint32_t any_fired) {
     uint32_t begin = engine->burst * 0x9E3779B1u;
     uint32_t sum[2] = {0, 0};
     engine->fired_count = 0;
-    for (uint32_t word = 0; word < spk_words_for(engine->image->neuron_count); word++) {
+    for (uint32_t word = 0; any_fired && word < spk_words_for(engine->image->neuron_count); word++) {
         for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
             uint32_t id = 32 * word + spk_lowest_bit(bits);
             sum[0] += spk_pcg(2 * id);
@@ -205,30 +242,26 @@ static void hash_burst(spk_engine_t *engine) {
 }
 
 /* Phase 3: the new fire queue becomes the last one, is counted, hashed and kept in the ledgers. */
-static void archive(spk_engine_t *engine) {
+static void archive(spk_engine_t *engine, uint32_t any_fired) {
     uint32_t *queue = engine->firing;
     engine->firing = engine->fired;
     engine->fired = queue;
-    hash_burst(engine);
+    for (uint32_t word = spk_words_for(engine->image->neuron_count); engine->fired_count != 0 && word != 0; word--) {
+        engine->firing[word - 1] = 0; /* that queue has been read */
+    }
+    hash_burst(engine, any_fired);
     engine->counters.fired += engine->fired_count;
     for (spk_ledger_t *ledger = engine->ledgers; ledger != NULL; ledger = ledger->next) {
         (void)spk_ledger_push(ledger, engine->burst, engine->fired);
     }
 }
 
-/* Phase 5: the queue that the next burst fills is empty, injection may begin at neuron 0 again. */
-static void clean_up(spk_engine_t *engine) {
-    memset(engine->firing, 0, spk_words_for(engine->image->neuron_count) * 4);
-    engine->next_injected = 0;
-}
-
 /* Phase 4, learning, joins with plastic rows: images have none yet. */
 uint32_t spk_engine_burst(spk_engine_t *engine) {
     engine->burst++;
     inject(engine);
-    update(engine);
-    archive(engine);
-    clean_up(engine);
+    archive(engine, update(engine));
+    engine->next_injected = 0;
     return engine->fired_count;
 }
 

@@ -21,8 +21,9 @@ struct spk_kernel {
     void (*input)(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count);
     /* Add one row of a projection to the accumulators of its target area. Returns its synapses. */
     uint32_t (*scatter)(spk_engine_t *engine, const uint32_t *projection, spk_row_t row);
-    /* One burst of all neurons of an area: consume accumulators, move potentials, set firing bits. */
-    void (*update)(spk_engine_t *engine, uint32_t area);
+    /* One burst of all neurons of an area: consume accumulators, move potentials, set firing bits.
+     * Returns STATE_HAS_FIRED and STATE_IS_BUSY where they hold. */
+    uint32_t (*update)(spk_engine_t *engine, uint32_t area);
 };
 
 enum { /* words of an area's state in the arena; offsets are bytes from its begin */
@@ -30,8 +31,19 @@ enum { /* words of an area's state in the arena; offsets are bytes from its begi
     STATE_INPUT,
     STATE_COUNTDOWN,
     STATE_COUNT,
+    STATE_BUSY, /* a byte per block of neurons: 0 where another burst without input would change nothing */
+    STATE_FLAGS,
     STATE_WORDS
 };
+
+/* Area flags. An area that is neither reached nor busy has nothing to update. */
+#define STATE_IS_BUSY 1u   /* a block is */
+#define STATE_HAS_FIRED 2u /* in the last burst */
+#define STATE_IS_REACHED 4u /* by input, since the last update */
+
+/* Neurons of a block. Hosts skip as many as they update in one go; the arena has a byte per SPK_BLOCK_LEAST. */
+#define SPK_BLOCK_LEAST 32u
+#define SPK_BLOCK_NEURONS (SPK_BLOCKS ? 128u : SPK_BLOCK_LEAST)
 
 /* The hash behind every draw and state hash: PCG output permutation, reference: docs/numbers.md. */
 static inline uint32_t spk_pcg(uint32_t x) {
@@ -44,18 +56,18 @@ static inline const uint32_t *spk_area_record(const spk_engine_t *engine, uint32
     return engine->image->areas + area * AREA_WORDS;
 }
 
-static inline const uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area) {
+static inline uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area) {
     return engine->area_state + area * STATE_WORDS;
 }
 
 /* Builds for hosts run areas of neurons that are alike in vectorizable blocks, refractory periods included. */
 #define SPK_PLAIN_REFRACTORY SPK_BLOCKS
 
-/* Are all neurons of the area alike, without fire limit, draw or upper limit (and without a refractory period where
+/* Are all neurons of the area alike, silent at rest, without fire limit, draw or upper limit (and without a refractory period where
  * the build's plain update knows none)? */
 static inline int spk_area_is_plain(const uint32_t *area, uint32_t no_limit) {
     int refractory = area[AREA_REFRACTORY] != 0;
-    return area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
+    return (int32_t)area[AREA_THRESHOLD] > 0 && area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
            area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu &&
            (!refractory || (SPK_PLAIN_REFRACTORY && AREA_COUNTDOWN_BYTES(area[AREA_FLAGS]) == 1));
 }
@@ -93,6 +105,9 @@ static inline void spk_counter_store(uint8_t *counters, uint32_t bytes, uint32_t
         ((uint16_t *)(void *)counters)[index] = (uint16_t)value;
     }
 }
+
+/* A word of an array of any type. */
+typedef uint32_t __attribute__((may_alias)) spk_word_t;
 
 static inline void spk_set_firing(spk_engine_t *engine, uint32_t neuron) {
     engine->firing[neuron >> 5] |= 1u << (neuron & 31u);

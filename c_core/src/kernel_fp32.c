@@ -16,6 +16,8 @@ typedef uint32_t mark_t;   /* unused: -0 marks */
 #define WEIGHT_BYTES 4
 #define UNIFORM_BYTES 4
 #define INPUT_EMPTY (-0.0f)
+#define RETAINED_ALL 0x3F800000u /* record word of an area that does not leak */
+#define EMPTY_WORD 0x80000000u /* 32 bits of accumulators that no input has reached */
 #define POTENTIAL_MOST 3e38f
 
 static inline float weight_load(const uint8_t *bytes) {
@@ -54,6 +56,9 @@ static inline float potential_add(spk_engine_t *engine, float v, float input, ui
 
 SPK_INLINE float leak(float v, retained_t retained) { return v * retained; }
 
+/* Not 0 where any of the potentials was not. */
+static inline float any_charge(float any, float v) { return v != 0 ? 1.0f : any; }
+
 /* A stimulus or power value as an accumulator takes it. */
 SPK_INLINE float input_load(uint32_t value, mark_t mark) {
     (void)mark;
@@ -71,6 +76,8 @@ static inline retained_t retained_load(const spk_image_t *image, const uint32_t 
 
 static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 0x7F800000u); }
 
+#include "kernel_neuron.inc"
+
 static inline float input_add_f(float a, float x, mark_t mark) {
     (void)mark;
     return a + x;
@@ -79,6 +86,8 @@ static inline float input_add_f(float a, float x, mark_t mark) {
 static inline int input_reached_f(float a) { return spk_bits_from_float(a) != 0x80000000u; }
 
 static inline float input_value_f(float a) { return a; }
+
+SPK_INLINE float any_lane_f(float any, float v) { return v != 0 ? 1.0f : any; }
 
 SPK_INLINE float leak_lane_f(float v, retained_t retained) { return leak(v, retained); }
 

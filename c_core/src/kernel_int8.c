@@ -13,6 +13,8 @@ typedef uint32_t retained_t;
 #define WEIGHT_BYTES 1
 #define UNIFORM_BYTES 2
 #define INPUT_EMPTY 0
+#define RETAINED_ALL 32768u /* record word of an area that does not leak */
+#define EMPTY_WORD 0u /* 32 bits of accumulators that no input has reached */
 #define POTENTIAL_MOST 32767
 
 static inline int32_t weight_load(const uint8_t *bytes) { return (int8_t)*bytes; }
@@ -37,7 +39,7 @@ SPK_INLINE number_t potential_cut(int32_t v) {
 
 static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
     v = potential_sum(v, input, guard_bits);
-    if ((uint32_t)v + POTENTIAL_MOST > 2u * POTENTIAL_MOST) {
+    if (!SPK_LIKELY((uint32_t)v + POTENTIAL_MOST <= 2u * POTENTIAL_MOST)) {
         engine->counters.saturations++;
         v = potential_cut(v);
     }
@@ -47,11 +49,14 @@ static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t in
 /* round(v * retained / 2^15), at least one unit nearer to rest where any leak is on. Pre: |v| <= 32767. */
 SPK_INLINE number_t leak(int32_t v, retained_t retained) {
     int32_t y = (v * (int32_t)retained + 16384) >> 15;
-    if (y == v && v != 0 && retained != 32768u) {
+    if (!SPK_LIKELY(y != v) && v != 0 && retained != 32768u) {
         y += v < 0 ? 1 : -1;
     }
     return y;
 }
+
+/* Not 0 where any of the potentials was not. */
+static inline number_t any_charge(number_t any, number_t v) { return any | v; }
 
 /* A stimulus or power value as an accumulator takes it. Pre: |value| < 2^30. */
 SPK_INLINE number_t input_load(uint32_t value, mark_t mark) { return (int32_t)(value << mark); }
@@ -67,6 +72,8 @@ static inline retained_t retained_load(const spk_image_t *image, const uint32_t 
 
 static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, POTENTIAL_MOST); }
 
+#include "kernel_neuron.inc"
+
 #define INPUT_FUNCTIONS                                                                                              \
     SPK_INLINE ACC_T NAME(input_add)(ACC_T a, int32_t x, mark_t mark) {                                              \
         return (ACC_T)((uint32_t)wrapping_add(a, x) | mark);                                                         \
@@ -74,6 +81,7 @@ static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 
     static inline int NAME(input_reached)(ACC_T a) { return a & 1; }                                                 \
     static inline ACC_T NAME(input_value)(ACC_T a) { return (ACC_T)(a >> 1); }                                       \
     /* Without a branch per value; where nothing leaks, `retained` fits no lane. Pre: |v| <= 32767. */               \
+    SPK_INLINE LANE_T NAME(any_lane)(LANE_T any, LANE_T v) { return (LANE_T)(any | v); }                                 \
     SPK_INLINE LANE_T NAME(leak_lane)(LANE_T v, retained_t retained) {                                               \
         const LANE_T r = (LANE_T)(retained & 32767u);                                                                \
         const LANE_T y = (LANE_T)(((v * r >> 14) + 1) >> 1); /* leak's rounding, as vector units have it */          \
@@ -128,12 +136,11 @@ static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, spk_ro
                                                            : scatter_16(sums, row, codec, factor, mark);
 }
 
-static void update(spk_engine_t *engine, uint32_t area) {
+static uint32_t update(spk_engine_t *engine, uint32_t area) {
     if (has_wide_input(spk_area_record(engine, area))) {
-        update_32(engine, area);
-    } else {
-        update_16(engine, area);
+        return update_32(engine, area);
     }
+    return update_16(engine, area);
 }
 
 const spk_kernel_t spk_kernel_int8 = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update};

@@ -7,6 +7,7 @@
 #include <stdint.h> /* __GLIBC__ */
 
 #define SPK_INLINE static inline __attribute__((always_inline, unused))
+#define SPK_LIKELY(condition) __builtin_expect((condition) != 0, 1)
 
 #ifdef SPK_VECTOR
 #define SPK_BLOCKS 1

@@ -49,7 +49,7 @@ typedef struct {
 } spk_engine_t;
 
 /* Bytes of arena that an engine of this image needs: per neuron the potential, the accumulator, what its area's
- * refractory and fire limit need, and two fired bits; 16 bytes per area. The same on every target. */
+ * refractory and fire limit need, two fired bits and a byte per 32 neurons; 24 bytes per area. The same on every target. */
 size_t spk_engine_ram_bytes(const spk_image_t *image);
 
 /* Start at burst 0 with zero state in `ram` (8-byte aligned, ram_bytes >= spk_engine_ram_bytes(image)).

@@ -6,7 +6,7 @@ Every figure is a difference of two bursts that differ in exactly what it is abo
   accumulator holds the same sums, put there by stimulus before the count begins. So it is the whole propagation:
   finding the fired neurons, their rows, the loops, spread over the synapses.
 - per neuron: networks of N and 2 N neurons without synapses, over N; a potential and an input at every neuron, no one
-  fires ("updated"), or all at rest ("quiet").
+  fires ("updated"), or at the first alone, so that the area is looked through and the others are at rest ("quiet").
 """
 
 from __future__ import annotations
@@ -135,10 +135,11 @@ def plain_network(count_: int) -> QuantizedConnectome:
 
 
 def per_neuron(program: Path, *, quiet: bool) -> float:
-    """Instructions of a burst per neuron; quiet: at rest without input, else charged and with input."""
+    """Instructions of a burst per neuron; quiet: at rest without input in an area that input reaches, else charged and
+    with input."""
 
     def burst(neurons: int) -> int:
-        entries: Entries = [] if quiet else [(neuron, 100 + neuron % 50) for neuron in range(neurons)]
+        entries: Entries = [(neuron, 100 + neuron % 50) for neuron in range(1 if quiet else neurons)]
         return count(program, plain_network(neurons), [[entries, entries]])[0][1].instructions
 
     return (burst(2048) - burst(1024)) / 1024
