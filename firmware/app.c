@@ -44,7 +44,7 @@ static uint32_t put_hello(const app_t *app, uint8_t *out) {
     const spk_port_t *port = app->port;
     memset(out, 0, 20);
     out[0] = APP_PROTOCOL_VERSION;
-    out[1] = 1u << SPK_PRECISION_INT8 | APP_FP32 << SPK_PRECISION_FP32;
+    out[1] = 1u << SPK_PRECISION_INT8 | APP_FP32 << SPK_PRECISION_FP16 | APP_FP32 << SPK_PRECISION_FP32;
     out[2] = app->has_image;
     out[3] = app->running;
     for (uint32_t i = 0; i < 15 && port->name[i] != 0; i++) {

@@ -13,7 +13,7 @@
 
 /* What a build may leave out, with -D...=0; what nobody names is not linked. */
 #ifndef APP_FP32
-#define APP_FP32 1 /* networks in binary32 */
+#define APP_FP32 1 /* networks in binary32, and in binary16 */
 #endif
 #ifndef APP_SEGMENT_2
 #define APP_SEGMENT_2 1 /* telemetry in segments of version 2 */
@@ -23,10 +23,25 @@
 #else
 #define APP_SEGMENT_CODING NULL
 #endif
-#if APP_FP32
-#define APP_KERNEL(precision) ((precision) == SPK_PRECISION_FP32 ? &spk_kernel_fp32 : &spk_kernel_int8)
+#ifndef APP_LEARNING
+#define APP_LEARNING 1 /* networks whose weights learn */
+#endif
+#if APP_LEARNING
+#define APP_INT8_KERNEL spk_kernel_int8_learning
+#define APP_FP16_KERNEL spk_kernel_fp16_learning
+#define APP_FP32_KERNEL spk_kernel_fp32_learning
 #else
-#define APP_KERNEL(precision) (&spk_kernel_int8)
+#define APP_INT8_KERNEL spk_kernel_int8
+#define APP_FP16_KERNEL spk_kernel_fp16
+#define APP_FP32_KERNEL spk_kernel_fp32
+#endif
+#if APP_FP32
+#define APP_KERNEL(precision)                                       \
+    ((precision) == SPK_PRECISION_FP32   ? &APP_FP32_KERNEL         \
+     : (precision) == SPK_PRECISION_FP16 ? &APP_FP16_KERNEL         \
+                                         : &APP_INT8_KERNEL)
+#else
+#define APP_KERNEL(precision) (&APP_INT8_KERNEL)
 #endif
 
 enum { /* requests; a reply has bit 7 set */

@@ -30,7 +30,7 @@ static int next_entry(app_t *app) {
     }
     app->stimulus_burst += skip;
     app->stimulus_neuron = skip == 0 ? app->stimulus_neuron + neuron : neuron;
-    if (app->image.precision == SPK_PRECISION_FP32) {
+    if (app->image.precision != SPK_PRECISION_INT8) {
         if (app->stimulus_length - app->stimulus_at < 4) {
             return -1;
         }

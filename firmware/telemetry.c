@@ -1,5 +1,6 @@
 /* bursts -> segments -> link frames: what a run streams, compressed on the chip. docs/link.md, telemetry. */
 #include "app.h"
+#include "espike/half.h"
 
 #include <string.h>
 
@@ -11,7 +12,7 @@ static uint64_t aligned(uint64_t bytes) { return (bytes + 7) & ~(uint64_t)7; }
 /* One stream of the request, checked against the image. */
 static int parse_stream(const app_t *app, const uint8_t *bytes, app_stream_t *stream) {
     uint32_t neurons = app->image.neuron_count;
-    int floats = app->image.precision == SPK_PRECISION_FP32;
+    int floats = app->image.precision != SPK_PRECISION_INT8;
     uint8_t bits = bytes[1];
     memset(stream, 0, sizeof *stream);
     stream->source = bytes[0];
@@ -48,13 +49,19 @@ static int parse_stream(const app_t *app, const uint8_t *bytes, app_stream_t *st
     return 0;
 }
 
+/* Does a stream gather its values before they are encoded: stimulus, and potentials of 16 bits that are floats? */
+static int has_values(const app_t *app, const app_stream_t *stream) {
+    return stream->source == STREAM_STIMULUS ||
+           (APP_FP32 && stream->source == STREAM_POTENTIALS && app->image.precision == SPK_PRECISION_FP16);
+}
+
 /* Give a stream its memory at `at` of the arena. Returns the bytes it takes, 0 where its fields do not go together. */
 static uint64_t place_stream(app_t *app, app_stream_t *stream, uint64_t at, uint32_t buffer_bytes) {
     spk_segment_kind_t kind = (spk_segment_kind_t)stream->kind;
     size_t work = spk_segment_work_bytes(&stream->policy, kind, stream->count);
     size_t one = spk_segment_buffer_bytes(&stream->policy, kind, stream->count, 1);
     size_t capacity = buffer_bytes > one ? buffer_bytes : one;
-    uint64_t values = stream->source == STREAM_STIMULUS ? (uint64_t)stream->count * 4 : 0;
+    uint64_t values = has_values(app, stream) ? (uint64_t)stream->count * 4 : 0;
     uint64_t bytes = aligned(work) + aligned(values) + aligned(capacity);
     if (work == 0) {
         return 0;
@@ -105,12 +112,12 @@ int app_telemetry(app_t *app, const uint8_t *payload, uint32_t length, uint32_t 
 void app_note_stimulus(app_t *app, uint32_t neuron, uint32_t value) {
     for (uint32_t s = 0; s < app->stream_count; s++) {
         app_stream_t *stream = &app->streams[s];
-        if (stream->values == NULL || neuron < stream->first || neuron - stream->first >= stream->count) {
+        if (stream->source != STREAM_STIMULUS || stream->values == NULL || neuron < stream->first || neuron - stream->first >= stream->count) {
             continue;
         }
         uint8_t *out = stream->values + 4 * (size_t)(neuron - stream->first);
         float number = (float)(int32_t)value;
-        if (stream->type == SPK_VALUES_FLOAT32 && app->image.precision != SPK_PRECISION_FP32) {
+        if (stream->type == SPK_VALUES_FLOAT32 && app->image.precision == SPK_PRECISION_INT8) {
             memcpy(out, &number, sizeof number);
         } else {
             memcpy(out, &value, sizeof value);
@@ -123,6 +130,13 @@ static const void *stream_values(const app_t *app, const app_stream_t *stream) {
         return app->engine.fired;
     }
     if (stream->source == STREAM_STIMULUS) {
+        return stream->values;
+    }
+    for (uint32_t i = 0; APP_FP32 && stream->values != NULL && i < stream->count; i++) {
+        uint32_t bits = spk_half_to_float_bits((uint16_t)spk_engine_potential(&app->engine, stream->first + i));
+        memcpy(stream->values + 4 * (size_t)i, &bits, sizeof bits);
+    }
+    if (stream->values != NULL) {
         return stream->values;
     }
     size_t size = stream->type == SPK_VALUES_FLOAT32 ? 4 : 2;

@@ -17,6 +17,7 @@ from espike_sim.quantized import QuantizedConnectome
 
 MASK = 0xFFFFFFFF
 F32_TOP = struct.unpack("<f", struct.pack("<f", 3e38))[0]
+TOPS = {"int8": 32767, "fp16": 65504.0, "fp32": F32_TOP}
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Burst:
     potentials: list[int] | list[float]
     events: int
     saturations: int
+    weights: list[float]
+    """Of the synapses that learn, in file order."""
 
 
 def f32(x: float) -> float:
@@ -35,6 +38,11 @@ def f32(x: float) -> float:
         return float(struct.unpack("<f", struct.pack("<f", x))[0])
     except OverflowError:
         return float("inf") if x > 0 else float("-inf")
+
+
+def f16(x: float) -> float:
+    """x rounded to binary16; |x| <= 65504."""
+    return float(struct.unpack("<e", struct.pack("<e", x))[0])
 
 
 def pcg(x: int) -> int:
@@ -46,15 +54,52 @@ def pcg(x: int) -> int:
 def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterator[Burst]:
     """Yield what each of the bursts 1..bursts left behind."""
     whole = q.precision == "int8"
+    store = f16 if q.precision == "fp16" else lambda x: x
     n = q.neurons
     v: list[float] = [0] * n if whole else [0.0] * n
     countdown, count = [0] * n, [0] * n
     area = [int(a) for a in q.area_of_neuron]
-    rows: list[list[tuple[int, float]]] = [[] for _ in range(n)]
+    weight = q.weight.tolist()
+    psp = [0] * n
+    rows: dict[int, list[list[int]]] = {d: [[] for _ in range(n)] for d in sorted({p.delay for p in q.projections})}
+    projection_of = {}
     for p, projection in enumerate(q.projections):  # file order: a row's synapses follow projection by projection
         for i in range(int(q.projection_start[p]), int(q.projection_start[p + 1])):
-            w = q.weight[i].item()
-            rows[int(q.source[i])].append((int(q.target[i]), w * 2**projection.shift if whole else w))
+            rows[projection.delay][int(q.source[i])].append(i)
+            projection_of[i] = projection
+    max_window = max([1, *(p.learning.window for p in q.projections if p.learning)])
+    target, source = q.target.tolist(), q.source.tolist()
+    factor = {p.source: p.psp_factor for p in q.projections if p.psp_factor}
+
+    def arrives(i: int) -> tuple[int, float]:
+        """Target of a synapse and what a spike adds there."""
+        w, projection = weight[i], projection_of[i]
+        if whole:
+            return target[i], w * (psp[source[i]] if projection.psp_factor else 1) * 2**projection.shift
+        return target[i], f32(w * psp[source[i]]) if projection.psp_factor else w
+
+    def drive(i: int, x: float) -> int:
+        """What the potential x at firing drives the synapses of neuron i with."""
+        if whole:
+            return max(0, min(255, (int(x) * factor.get(area[i], 0) + 32768) // 65536))
+        return max(0, min(255, int(x) + (x - int(x) >= 0.5))) if x > 0 else 0
+
+    def learn(frames: list[set[int]]) -> None:
+        """Move the weights of projections that learn."""
+        for i, projection in projection_of.items():
+            rule = projection.learning
+            if rule is None:
+                continue
+            window = frames[-rule.window :]
+            ends = [[end in frame for frame in window] for end in (source[i], target[i])]
+            if not any(map(any, ends)):
+                continue
+            always = len(window) == rule.window and all(map(all, ends))
+            moved = weight[i] + (rule.ltp if always else rule.ltd)
+            moved = moved if whole else f32(moved)
+            low, high = (rule.low, rule.high) if whole else (f32(rule.low), f32(rule.high))
+            weight[i] = store(min(max(moved, low), high))
+
     injected: dict[int, list[tuple[int, float]]] = {}
     for t, neuron, value in zip(stimulus.burst, stimulus.neuron, stimulus.value, strict=True):
         injected.setdefault(int(t), []).append((int(neuron), value.item()))
@@ -62,16 +107,27 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
     threshold, limit, retained = q.threshold.tolist(), q.limit.tolist(), q.retained.tolist()
     period, fire_limit, snooze = q.refractory.tolist(), q.fire_limit.tolist(), q.snooze.tolist()
     fire_draw = q.fire_draw.tolist()
-    fired: list[int] = []
+    history: list[list[int]] = []
 
     for t in range(1, bursts + 1):
-        propagated = [synapse for i in fired for synapse in rows[i]]
+        read = [s for d in rows if 0 < d < t for i in history[t - 1 - d] for s in rows[d][i]]
         acc: dict[int, float] = {}
-        for i, x in injected.get(t, []) + power + propagated:
-            acc[i] = acc.get(i, 0) + x if whole else f32(acc.get(i, 0.0) + x)
-        fired, saturations = [], 0
 
-        for i in sorted(acc) if q.candidates_only else range(n):
+        def add(entries: list[tuple[int, float]], acc: dict[int, float] = acc) -> None:
+            for i, x in entries:
+                acc[i] = acc.get(i, 0) + x if whole else f32(acc.get(i, 0.0) + x)
+
+        add(injected.get(t, []) + power + [arrives(s) for s in read])
+        fired: list[int] = []
+        saturations, at_once = 0, 0
+
+        for i in range(n):
+            if i and area[i] != area[i - 1] and 0 in rows:  # an area is done: its rows without delay
+                now = [s for j in fired if area[j] == area[i - 1] for s in rows[0][j]]
+                at_once += len(now)
+                add([arrives(s) for s in now])
+            if q.candidates_only and i not in acc:
+                continue
             if not q.areas[area[i]].accumulate:
                 v[i] = 0
             if countdown[i] > 0:
@@ -80,14 +136,14 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
                     count[i] = 0
                 continue
 
+            top = TOPS[q.precision]
             if whole:
                 x = v[i] + acc.get(i, 0) * 2 ** int(q.guard_bits[area[i]])
-                top: float = 32767
             else:
-                x, top = f32(v[i] + acc.get(i, 0.0)), F32_TOP
+                x = f32(v[i] + acc.get(i, 0.0))
             if abs(x) > top:
                 x, saturations = (top if x > 0 else -top), saturations + 1
-            v[i] = x
+            v[i] = store(x)
 
             if threshold[i] <= x <= limit[i]:
                 if fire_limit[i] and count[i] == fire_limit[i]:
@@ -96,6 +152,7 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
                 drawn = pcg((i * 2654435761 + t * 1597334677) & MASK)
                 if fire_draw[i] == MASK or drawn < fire_draw[i]:
                     fired.append(i)
+                    psp[i] = drive(i, x)
                     v[i] = 0
                     countdown[i] = period[i]
                     if fire_limit[i]:
@@ -106,13 +163,16 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
 
             count[i] = 0
             if not whole:
-                v[i] = f32(x * retained[i])
+                v[i] = store(f32(x * retained[i]))
             elif retained[i] != 32768:
                 y = (int(x) * retained[i] + 16384) // 32768
                 if y == x and x != 0:
                     y += -1 if x > 0 else 1
                 v[i] = y
-        yield Burst(list(fired), list(v), len(propagated), saturations)
+        history.append(fired)
+        learn([set(frame) for frame in history[-max_window:]])
+        learned = [w for i, w in enumerate(weight) if projection_of[i].learning]
+        yield Burst(list(fired), list(v), len(read) + at_once, saturations, learned)
 
 
 def bits(v: float) -> int:

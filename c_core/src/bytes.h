@@ -26,16 +26,20 @@ static inline void spk_store32(uint8_t *bytes, uint32_t value) {
     }
 }
 
-static inline float spk_float_from_bits(uint32_t bits) {
+/* Through a union: builds for bare boards call memcpy as it stands. */
+typedef union {
+    uint32_t bits;
     float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+} spk_float_bits_t;
+
+static inline float spk_float_from_bits(uint32_t bits) {
+    const spk_float_bits_t both = {.bits = bits};
+    return both.value;
 }
 
 static inline uint32_t spk_bits_from_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+    const spk_float_bits_t both = {.value = value};
+    return both.bits;
 }
 
 #endif

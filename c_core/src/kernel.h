@@ -3,11 +3,37 @@
 #define ESPIKE_KERNEL_H
 
 #include "espike/engine.h"
+#include "espike/expand.h"
 #include "layout.h"
 #include "rows.h"
 #include "vector.h"
 
 /* Inlined into callers with constant arguments, so that each gets a loop of its own. */
+
+/* A row that is read synapse by synapse: its weights learn, or the source's potential drives them. */
+typedef struct {
+    const spk_engine_t *engine;
+    const uint32_t *projection;
+    spk_cursor_t cursor;
+    uint32_t psp;     /* what drives the weights, 1 = nothing */
+    uint32_t synapse; /* number of the next one in its projection */
+} spk_reader_t;
+
+#define SPK_READ_MOST 8u /* synapses of one read */
+
+/* Phase 4 and the rows it moves, for kernels that learn; such kernels also run weights that a potential drives. */
+typedef struct {
+    int (*check)(const spk_image_t *image); /* SPK_OK, or SPK_ERROR_LAYOUT for a learning record out of range */
+    void (*reset)(spk_engine_t *engine);
+    void (*learn)(spk_engine_t *engine);
+    void (*sum)(const spk_engine_t *engine, uint32_t sum[2]);
+    /* Begin with the row of a fired neuron (its place in its area). Returns 0 where there is none. */
+    int (*begin)(spk_reader_t *reader, const spk_engine_t *engine, const uint32_t *projection, uint32_t neuron);
+    /* The next synapses as (neuron, value) pairs, as inputs are. Returns how many, 0 at the row's end. */
+    uint32_t (*read)(spk_reader_t *reader, uint32_t pairs[2 * SPK_READ_MOST]);
+} spk_learner_t;
+
+extern const spk_learner_t spk_learner;
 
 /* One number type. All functions take checked images and ids in range. */
 struct spk_kernel {
@@ -19,11 +45,13 @@ struct spk_kernel {
     int (*accepts)(const uint32_t *area, uint32_t value);
     /* Add stimulus or power to accumulators of one area: `count` (neuron, value) pairs, neurons ascending. */
     void (*input)(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count);
-    /* Add one row of a projection to the accumulators of its target area. Returns its synapses. */
-    uint32_t (*scatter)(spk_engine_t *engine, const uint32_t *projection, spk_row_t row);
+    /* Add the rows of a projection that `count` fired neurons of its source area have, ascending by their place in it,
+     * to the accumulators of its target area. Returns their synapses. */
+    uint32_t (*scatter)(spk_engine_t *engine, const uint32_t *projection, const uint32_t *neurons, uint32_t count);
     /* One burst of all neurons of an area: consume accumulators, move potentials, set firing bits.
      * Returns STATE_HAS_FIRED and STATE_IS_BUSY where they hold. */
     uint32_t (*update)(spk_engine_t *engine, uint32_t area);
+    const spk_learner_t *learner; /* NULL: images that need it are refused */
 };
 
 enum { /* words of an area's state in the arena; offsets are bytes from its begin */
@@ -32,6 +60,7 @@ enum { /* words of an area's state in the arena; offsets are bytes from its begi
     STATE_COUNTDOWN,
     STATE_COUNT,
     STATE_BUSY, /* a byte per block of neurons: 0 where another burst without input would change nothing */
+    STATE_PSP,   /* a byte per neuron where the area has a psp factor: its potential at the last firing */
     STATE_FLAGS,
     STATE_WORDS
 };
@@ -43,14 +72,7 @@ enum { /* words of an area's state in the arena; offsets are bytes from its begi
 
 /* Neurons of a block. Hosts skip as many as they update in one go; the arena has a byte per SPK_BLOCK_LEAST. */
 #define SPK_BLOCK_LEAST 32u
-#define SPK_BLOCK_NEURONS (SPK_BLOCKS ? 128u : SPK_BLOCK_LEAST)
-
-/* The hash behind every draw and state hash: PCG output permutation, reference: docs/numbers.md. */
-static inline uint32_t spk_pcg(uint32_t x) {
-    uint32_t state = x * 747796405u + 2891336453u;
-    uint32_t word = (state >> ((state >> 28) + 4) ^ state) * 277803737u;
-    return word >> 22 ^ word;
-}
+#define SPK_BLOCK_NEURONS (SPK_BLOCKS ? 256u : SPK_BLOCK_LEAST)
 
 static inline const uint32_t *spk_area_record(const spk_engine_t *engine, uint32_t area) {
     return engine->image->areas + area * AREA_WORDS;
@@ -60,6 +82,21 @@ static inline uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area
     return engine->area_state + area * STATE_WORDS;
 }
 
+/* Do the accumulators of an int8 area have 32 bits? */
+static inline int spk_input_is_wide(const spk_image_t *image, const uint32_t *area) {
+    return (area[AREA_FLAGS] & AREA_WIDE_INPUT) != 0 || (SPK_BLOCKS && image->expansion != NULL);
+}
+
+/* What a burst begins with in the accumulators of an area that power reaches, where the image is expanded; else NULL. */
+static inline const uint32_t *spk_expanded_empty(const spk_image_t *image, const uint32_t *area,
+                                                 const uint32_t *state) {
+    if (!SPK_BLOCKS || image->expansion == NULL ||
+        !image->expansion->powered[(uint32_t)(area - image->areas) / AREA_WORDS]) {
+        return NULL;
+    }
+    return image->expansion->empty + state[STATE_FIRST];
+}
+
 /* Builds for hosts run areas of neurons that are alike in vectorizable blocks, refractory periods included. */
 #define SPK_PLAIN_REFRACTORY SPK_BLOCKS
 
@@ -67,7 +104,7 @@ static inline uint32_t *spk_area_state(const spk_engine_t *engine, uint32_t area
  * the build's plain update knows none)? */
 static inline int spk_area_is_plain(const uint32_t *area, uint32_t no_limit) {
     int refractory = area[AREA_REFRACTORY] != 0;
-    return (int32_t)area[AREA_THRESHOLD] > 0 && area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
+    return (int32_t)area[AREA_THRESHOLD] > 0 && area[AREA_PSP_FACTOR] == 0 && area[AREA_COLUMNS] == 0 && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
            area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu &&
            (!refractory || (SPK_PLAIN_REFRACTORY && AREA_COUNTDOWN_BYTES(area[AREA_FLAGS]) == 1));
 }
@@ -109,15 +146,26 @@ static inline void spk_counter_store(uint8_t *counters, uint32_t bytes, uint32_t
 /* A word of an array of any type. */
 typedef uint32_t __attribute__((may_alias)) spk_word_t;
 
+/* Fire queues that an engine holds: those kept, and the one that fills. */
+static inline uint32_t spk_frame_count(const spk_image_t *image) {
+    return image->history > 1 ? image->history + 1u : 2u;
+}
+
+/* The fire queue `age` bursts before the last one. Pre: age < spk_frame_count(image) - 1. */
+static inline const uint32_t *spk_frame(const spk_engine_t *engine, uint32_t age) {
+    uint32_t frame = engine->frame >= age ? engine->frame - age : engine->frame + spk_frame_count(engine->image) - age;
+    return engine->frames + frame * spk_words_for(engine->image->neuron_count);
+}
+
 static inline void spk_set_firing(spk_engine_t *engine, uint32_t neuron) {
     engine->firing[neuron >> 5] |= 1u << (neuron & 31u);
 }
 
-/* 32-bit words of a bitmap of `bits` bits. */
-static inline uint32_t spk_words_for(uint32_t bits) { return (bits + 31) / 32; }
-
-/* Place of the lowest set bit; bits != 0. No core of ours counts zeros: a product with a de Bruijn sequence does. */
+/* Place of the lowest set bit; bits != 0. No chip of ours counts zeros: a product with a de Bruijn sequence does. */
 static inline uint32_t spk_lowest_bit(uint32_t bits) {
+    if (SPK_BLOCKS) {
+        return (uint32_t)__builtin_ctz(bits);
+    }
     static const uint8_t place[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
                                       31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
     return place[(bits & (0u - bits)) * 0x077CB531u >> 27];

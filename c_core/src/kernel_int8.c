@@ -13,9 +13,14 @@ typedef uint32_t retained_t;
 #define WEIGHT_BYTES 1
 #define UNIFORM_BYTES 2
 #define INPUT_EMPTY 0
+#define HAS_CODES
 #define RETAINED_ALL 32768u /* record word of an area that does not leak */
 #define EMPTY_WORD 0u /* 32 bits of accumulators that no input has reached */
 #define POTENTIAL_MOST 32767
+
+SPK_INLINE int16_t potential_load(int16_t stored) { return stored; }
+
+SPK_INLINE int16_t potential_store(int32_t v) { return (int16_t)v; }
 
 static inline int32_t weight_load(const uint8_t *bytes) { return (int8_t)*bytes; }
 
@@ -56,7 +61,19 @@ SPK_INLINE number_t leak(int32_t v, retained_t retained) {
 }
 
 /* Not 0 where any of the potentials was not. */
-static inline number_t any_charge(number_t any, number_t v) { return any | v; }
+SPK_INLINE uint32_t any_charge(uint32_t any, number_t v) { return any | (uint32_t)v; }
+
+/* Did nothing come, and nothing change? */
+SPK_INLINE int is_still(number_t sum, number_t before, number_t after) { return sum == 0 && before == after; }
+
+/* (v * factor + 2^15) >> 16, cut to 0..255, in two halves of the factor that 32 bits hold. */
+static inline uint32_t psp_of(int32_t v, uint32_t factor) {
+    if (v <= 0) {
+        return 0;
+    }
+    uint32_t psp = (uint32_t)v * (factor >> 16) + (((uint32_t)v * (factor & 0xFFFFu) + 32768) >> 16);
+    return psp > 255 ? 255 : psp;
+}
 
 /* A stimulus or power value as an accumulator takes it. Pre: |value| < 2^30. */
 SPK_INLINE number_t input_load(uint32_t value, mark_t mark) { return (int32_t)(value << mark); }
@@ -98,7 +115,7 @@ INPUT_FUNCTIONS
 #include "kernel.inc"
 
 #define ACC_T int32_t
-#define LANE_T int32_t
+#define LANE_T int16_t
 #define NAME(x) x##_32
 INPUT_FUNCTIONS
 #include "kernel.inc"
@@ -110,8 +127,6 @@ static int accepts(const uint32_t *area, uint32_t value) {
     return (int32_t)value <= limit && (int32_t)value >= -limit;
 }
 
-static int has_wide_input(const uint32_t *area) { return (area[AREA_FLAGS] & AREA_WIDE_INPUT) != 0; }
-
 static void *input_of(spk_engine_t *engine, uint32_t area) {
     return engine->arena + spk_area_state(engine, area)[STATE_INPUT];
 }
@@ -119,28 +134,33 @@ static void *input_of(spk_engine_t *engine, uint32_t area) {
 static void input(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, uint32_t count) {
     uint32_t first = spk_area_state(engine, area)[STATE_FIRST];
     mark_t mark = engine->image->candidates_only;
-    if (has_wide_input(spk_area_record(engine, area))) {
+    if (spk_input_is_wide(engine->image, spk_area_record(engine, area))) {
         add_pairs_32(input_of(engine, area), first, pairs, count, mark);
     } else {
         add_pairs_16(input_of(engine, area), first, pairs, count, mark);
     }
 }
 
-static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, spk_row_t row) {
+static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, const uint32_t *neurons, uint32_t count) {
     uint32_t target = projection[PROJECTION_ENDS] >> 16;
     uint32_t codec = projection[PROJECTION_CODEC];
     mark_t mark = engine->image->candidates_only;
     factor_t factor = (factor_t)(1u << (CODEC_SHIFT(codec) + mark));
     void *sums = input_of(engine, target);
-    return has_wide_input(spk_area_record(engine, target)) ? scatter_32(sums, row, codec, factor, mark)
-                                                           : scatter_16(sums, row, codec, factor, mark);
+    spk_fired_t fired;
+    spk_fired_open(&fired, engine->image, projection, neurons, count);
+    return spk_input_is_wide(engine->image, spk_area_record(engine, target))
+               ? scatter_32(sums, &fired, codec, factor, mark)
+               : scatter_16(sums, &fired, codec, factor, mark);
 }
 
 static uint32_t update(spk_engine_t *engine, uint32_t area) {
-    if (has_wide_input(spk_area_record(engine, area))) {
+    if (spk_input_is_wide(engine->image, spk_area_record(engine, area))) {
         return update_32(engine, area);
     }
     return update_16(engine, area);
 }
 
-const spk_kernel_t spk_kernel_int8 = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update};
+const spk_kernel_t spk_kernel_int8 = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update, NULL};
+
+const spk_kernel_t spk_kernel_int8_learning = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update, &spk_learner};

@@ -11,7 +11,7 @@ enum { /* byte offsets in the header */
     HEADER_CRC = 12,
     HEADER_PRECISION = 16,
     HEADER_UPDATE = 17,
-    HEADER_RESERVED = 18,
+    HEADER_HISTORY = 18,
     HEADER_NEURONS = 20,
     HEADER_SYNAPSES = 24,
     HEADER_AREAS = 28,
@@ -24,7 +24,7 @@ enum { /* byte offsets in the header */
     HEADER_META_BYTES = 56,
     HEADER_BLOCKS_OFFSET = 60,
     HEADER_TIMESTEP_US = 64,
-    HEADER_RESERVED_2 = 68,
+    HEADER_LEARNING_OFFSET = 68,
     HEADER_NETWORK_HASH = 72,
     HEADER_GENOME_HASH = 104
 };
@@ -43,9 +43,9 @@ enum { /* words of an area record */
     AREA_STIMULUS_LIMIT,
     AREA_PROJECTION_FIRST,
     AREA_PROJECTION_COUNT,
-    AREA_RESERVED,
+    AREA_PSP_FACTOR,
     AREA_RESERVED_2,
-    AREA_RESERVED_3,
+    AREA_RESERVED,
     AREA_WORDS
 };
 
@@ -70,34 +70,96 @@ enum { /* words of a projection record */
     PROJECTION_DATA_BYTES,
     PROJECTION_SYNAPSES,
     PROJECTION_DELAY,
-    PROJECTION_RESERVED,
-    PROJECTION_RESERVED_2,
+    PROJECTION_BOOK,
+    PROJECTION_BODIES,
     PROJECTION_WORDS
 };
 
-/* Codec word: codec in 0..7, shift in 8..15, log2 of rows per index block in 16..23, escapes present in 24. */
+/* The same words where rows have no index, and of shared rows. */
+#define PROJECTION_COLUMNS PROJECTION_BASES
+#define PROJECTION_COLUMN_FIRST PROJECTION_OFFSETS
+#define PROJECTION_FAN_OUT PROJECTION_BASES
+#define PROJECTION_SEED PROJECTION_OFFSETS
+#define PROJECTION_ENTRIES PROJECTION_BOOK
+
+enum { /* words of a learning record */
+    LEARNING_PROJECTION,
+    LEARNING_WINDOW,
+    LEARNING_LTP,
+    LEARNING_LTD,
+    LEARNING_LOW,
+    LEARNING_HIGH,
+    LEARNING_FIRST,
+    LEARNING_WEIGHTS,
+    LEARNING_WORDS
+};
+#define HISTORY_MOST 1024u
+/* Of a network, so that an arena stays below 4 GiB: words of kept fire queues, synapses that learn. */
+#define FRAME_WORDS_MOST (1u << 25)
+#define LEARNED_MOST (1u << 25)
+
+/* 32-bit words of a bitmap of `bits` bits. */
+static inline uint32_t spk_words_for(uint32_t bits) { return (bits + 31) / 32; }
+
+/* Codec word: codec in 0..7, shift in 8..15, log2 of rows per index block in 16..23, escapes present in 24, weights
+ * driven by the source's potential in 25. */
 #define CODEC_KIND(word) ((word) & 0xFFu)
 #define CODEC_SHIFT(word) ((word) >> 8 & 0xFFu)
 #define CODEC_BLOCK_LOG2(word) ((word) >> 16 & 0xFFu)
 #define CODEC_ESCAPES(word) ((word) >> 24 & 1u)
+#define CODEC_ESCAPES_BIT (1u << 24)
+#define CODEC_DRIVEN(word) ((word) >> 25 & 1u)
+/* What a loop over rows depends on. */
+#define CODEC_LOOP(word) ((word) & (CODEC_ESCAPES_BIT | 0xFFu))
 #define CODEC_D8 0u           /* 8-bit gaps, one weight per synapse */
 #define CODEC_D8_UNIFORM 1u   /* 8-bit gaps, one weight per row */
 #define CODEC_WIDE 2u         /* varint gaps, one weight per synapse */
 #define CODEC_WIDE_UNIFORM 3u /* varint gaps, one weight per row */
 #define CODEC_U16 4u          /* 16-bit targets, one weight per synapse */
 #define CODEC_U16_UNIFORM 5u  /* 16-bit targets, one weight per row */
-#define CODEC_COUNT 6u
-#define CODEC_IS_UNIFORM(kind) ((kind) & 1u)
-#define CODEC_IS_WIDE(kind) ((kind) >> 1 & 1u)
-#define CODEC_IS_U16(kind) ((kind) >> 2 & 1u)
+#define CODEC_DENSE 6u        /* every pair of a range of targets, one weight each */
+#define CODEC_DENSE4 7u       /* the same in codes of 4 bits into a codebook */
+#define CODEC_DENSE3 8u
+#define CODEC_DENSE2 9u
+#define CODEC_D8W4 10u        /* 8-bit gaps, 4-bit codes */
+#define CODEC_B53 11u         /* 5-bit gap and 3-bit code in a byte */
+#define CODEC_B62 12u         /* 6-bit gap and 2-bit code in a byte */
+#define CODEC_TERNARY 13u     /* one weight per row, a list of targets that add it, one of those that take it off */
+#define CODEC_SHARED 14u      /* a first target per row, and a body of one weight and 8-bit gaps that rows share */
+#define CODEC_PROCEDURAL 15u  /* a seed: targets and weights are drawn */
+#define CODEC_PLASTIC 16u     /* 16-bit targets; weights in the arena, numbered through the projection */
+#define CODEC_COUNT 17u
+#define CODEC_IS_UNIFORM(kind) ((kind) < CODEC_DENSE ? (kind) & 1u : (kind) == CODEC_TERNARY || (kind) == CODEC_SHARED)
+#define CODEC_IS_WIDE(kind) ((kind) >> 1 == CODEC_WIDE >> 1)
+#define CODEC_IS_U16(kind) ((kind) >> 1 == CODEC_U16 >> 1 || (kind) == CODEC_PLASTIC)
+#define CODEC_IS_DENSE(kind) ((kind) >= CODEC_DENSE && (kind) <= CODEC_DENSE2)
+#define CODEC_HAS_INDEX(kind) (!CODEC_IS_DENSE(kind) && (kind) != CODEC_PROCEDURAL)
+/* Codes into the projection's codebook of 1 << bits levels: DENSE4..DENSE2 and D8W4..B62 have 4, 3, 2 bits. */
+#define CODEC_HAS_CODES(kind) ((kind) >= CODEC_DENSE4 && (kind) <= CODEC_B62)
+#define CODEC_CODE_BITS(kind) (4u - ((kind) - CODEC_DENSE4) % 3u)
 #define GAP_ESCAPE 255u
+#define PROCEDURAL_LEVELS_LOG2 4u
+#define PROCEDURAL_LEVEL_SHIFT 12u
+#define PROCEDURAL_FAN_OUT_MOST 0xFFFFu
+
+/* A build for int8 networks alone (-DSPK_INT8_ONLY) carries no code for the others, and refuses them. */
+#ifdef SPK_INT8_ONLY
+#define SPK_PRECISION_LAST SPK_PRECISION_INT8
+#define SPK_PRECISION_OF(image) ((void)(image), (uint8_t)SPK_PRECISION_INT8)
+#else
+#define SPK_PRECISION_LAST SPK_PRECISION_FP32
+#define SPK_PRECISION_OF(image) ((image)->precision)
+#endif
 
 /* Sizes of one stored value by precision. */
 static inline uint32_t spk_potential_bytes(uint8_t precision) { return precision == SPK_PRECISION_FP32 ? 4u : 2u; }
 
 static inline uint32_t spk_weight_bytes(uint8_t precision, uint32_t codec) {
-    if (precision == SPK_PRECISION_FP32) {
-        return 4u;
+    if (codec == CODEC_PLASTIC) {
+        return 0;
+    }
+    if (precision != SPK_PRECISION_INT8) {
+        return precision == SPK_PRECISION_FP32 ? 4u : 2u;
     }
     return CODEC_IS_UNIFORM(codec) ? 2u : 1u;
 }

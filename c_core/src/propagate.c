@@ -1,85 +1,94 @@
-/* last fire queue + rows -> accumulators: the second half of phase 1. */
+/* fire queues + rows -> accumulators: the second half of phase 1, and rows without delay. */
 #include "propagate.h"
 
-#ifdef SPK_VECTOR
+#define FIRED_MOST (SPK_BLOCKS ? 128 : 32)
 
-#define QUEUE_ROWS 16
-
-/* Rows on their way: found and asked for from memory before the first of them is read. */
+/* Fired neurons of one area, by their place in it. A projection reads all their rows at once, but in fp32, where sums
+ * depend on the order of sources, one neuron's after the other's. */
 typedef struct {
+    uint32_t area;
+    uint32_t delay;
     uint32_t count;
-    spk_row_t rows[QUEUE_ROWS];
-    const uint32_t *projections[QUEUE_ROWS];
+    uint32_t most;
+    uint32_t neurons[FIRED_MOST];
 } queue_t;
 
-static void flush(spk_engine_t *engine, queue_t *queue) {
-    for (uint32_t i = 0; i < queue->count; i++) {
-        engine->counters.events += engine->kernel->scatter(engine, queue->projections[i], queue->rows[i]);
+/* The row of a neuron in a projection that learns or that its potential drives. */
+static void read_stepwise(spk_engine_t *engine, const uint32_t *projection, uint32_t neuron) {
+    const spk_learner_t *learner = engine->kernel->learner;
+    const uint32_t target = projection[PROJECTION_ENDS] >> 16;
+    uint32_t pairs[2 * SPK_READ_MOST];
+    spk_reader_t reader;
+    if (!learner->begin(&reader, engine, projection, neuron)) {
+        return;
+    }
+    for (uint32_t count = learner->read(&reader, pairs); count != 0; count = learner->read(&reader, pairs)) {
+        for (uint32_t i = 0; i < count; i++) {
+            engine->kernel->input(engine, target, pairs + 2 * i, 1);
+        }
+        engine->counters.events += count;
+    }
+}
+
+static void read_rows(spk_engine_t *engine, queue_t *queue) {
+    const uint32_t *area = spk_area_record(engine, queue->area);
+    const uint32_t *projection = engine->image->projections + area[AREA_PROJECTION_FIRST] * PROJECTION_WORDS;
+    const uint32_t *end = projection + area[AREA_PROJECTION_COUNT] * PROJECTION_WORDS;
+    for (; projection != end; projection += PROJECTION_WORDS) {
+        const uint32_t codec = projection[PROJECTION_CODEC];
+        if (projection[PROJECTION_DELAY] != queue->delay) {
+            continue;
+        }
+        spk_area_state(engine, projection[PROJECTION_ENDS] >> 16)[STATE_FLAGS] |= STATE_IS_REACHED;
+        if (!CODEC_DRIVEN(codec) && CODEC_KIND(codec) != CODEC_PLASTIC) {
+            engine->counters.events += engine->kernel->scatter(engine, projection, queue->neurons, queue->count);
+            continue;
+        }
+        for (uint32_t i = 0; i < queue->count; i++) {
+            read_stepwise(engine, projection, queue->neurons[i]);
+        }
     }
     queue->count = 0;
 }
 
-static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
-    __builtin_prefetch(row.begin);
-    __builtin_prefetch(row.begin + 64);
-    queue->rows[queue->count] = row;
-    queue->projections[queue->count++] = projection;
-    if (queue->count == QUEUE_ROWS) {
-        flush(engine, queue);
+/* The neurons of an area whose bits are set from bit `first` of a bitmap on. Its words may hold others' bits. */
+static void propagate_area(spk_engine_t *engine, queue_t *queue, const uint32_t *bitmap, uint32_t first) {
+    const uint32_t *area = spk_area_record(engine, queue->area);
+    const uint32_t count = area[AREA_NEURONS];
+    int is_ordered = SPK_PRECISION_OF(engine->image) != SPK_PRECISION_INT8 && area[AREA_PROJECTION_COUNT] > 1;
+    queue->most = is_ordered ? 1 : FIRED_MOST;
+    for (uint32_t word = first / 32; word < spk_words_for(first + count); word++) {
+        for (uint32_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
+            uint32_t index = 32 * word + spk_lowest_bit(bits) - first;
+            if (index < count) {
+                queue->neurons[queue->count++] = index;
+            }
+            if (queue->count == queue->most) {
+                read_rows(engine, queue);
+            }
+        }
+    }
+    if (queue->count != 0) {
+        read_rows(engine, queue);
     }
 }
 
-#else
-
-/* Boards read from flash or tightly coupled RAM: a row is read when it is found. */
-typedef struct {
-    uint32_t count;
-} queue_t;
-
-static void flush(spk_engine_t *engine, queue_t *queue) {
-    (void)engine;
-    (void)queue;
-}
-
-static void read_row(spk_engine_t *engine, queue_t *queue, const uint32_t *projection, spk_row_t row) {
-    (void)queue;
-    engine->counters.events += engine->kernel->scatter(engine, projection, row);
-}
-
-#endif
-
-/* The rows of one fired neuron, projection by projection. */
-static void propagate_neuron(spk_engine_t *engine, queue_t *queue, const uint32_t *area, uint32_t index) {
-    const uint32_t *projection = engine->image->projections + area[AREA_PROJECTION_FIRST] * PROJECTION_WORDS;
-    const uint32_t *end = projection + area[AREA_PROJECTION_COUNT] * PROJECTION_WORDS;
-    for (; projection != end; projection += PROJECTION_WORDS) {
-        uint32_t row = index - projection[PROJECTION_SOURCE_FIRST];
-        if (row >= projection[PROJECTION_ROWS]) {
-            continue;
-        }
-        spk_row_t bytes = spk_row_find(engine->image, projection, row);
-        if (bytes.begin != bytes.end) {
-            read_row(engine, queue, projection, bytes);
-        }
-    }
-}
-
-/* Every fired neuron's rows, sources ascending. */
-void spk_propagate(spk_engine_t *engine) {
+void spk_propagate(spk_engine_t *engine, uint32_t delay) {
     queue_t queue;
     queue.count = 0;
-    uint32_t area = 0;
-    uint32_t first = 0;
-    uint32_t end = 0;
-    for (uint32_t word = 0; word < spk_words_for(engine->image->neuron_count); word++) {
-        for (uint32_t bits = engine->fired[word]; bits != 0; bits &= bits - 1) {
-            uint32_t neuron = 32 * word + spk_lowest_bit(bits);
-            while (neuron >= end) {
-                first = end;
-                end += spk_engine_area_count(engine, area++);
-            }
-            propagate_neuron(engine, &queue, spk_area_record(engine, area - 1), neuron - first);
+    queue.delay = delay;
+    for (queue.area = 0; queue.area < engine->image->area_count; queue.area++) {
+        const uint32_t *state = spk_area_state(engine, queue.area);
+        if (delay != 1 || state[STATE_FLAGS] & STATE_HAS_FIRED) {
+            propagate_area(engine, &queue, spk_frame(engine, delay - 1), state[STATE_FIRST]);
         }
     }
-    flush(engine, &queue);
+}
+
+void spk_propagate_now(spk_engine_t *engine, uint32_t area) {
+    queue_t queue;
+    queue.count = 0;
+    queue.delay = 0;
+    queue.area = area;
+    propagate_area(engine, &queue, engine->firing, spk_area_state(engine, area)[STATE_FIRST]);
 }

@@ -23,4 +23,25 @@
 #define SPK_AVX2 0
 #endif
 
+#if SPK_BLOCKS && defined(__SSE2__)
+#include <emmintrin.h>
+
+/* 32 flags of 0 or 1 -> bits. */
+SPK_INLINE uint32_t spk_flag_bits(const uint8_t *flags) {
+    const __m128i zero = _mm_setzero_si128();
+    const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)flags);
+    const __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(flags + 16));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi8(low, zero)) |
+           (uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi8(high, zero)) << 16;
+}
+#else
+SPK_INLINE uint32_t spk_flag_bits(const uint8_t *flags) {
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        bits |= (uint32_t)flags[i] << i;
+    }
+    return bits;
+}
+#endif
+
 #endif

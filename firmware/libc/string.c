@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-void *memcpy(void *restrict to, const void *restrict from, size_t count) {
+__attribute__((used)) void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     uint8_t *out = to;
     const uint8_t *in = from;
     for (; count != 0; count--) {
@@ -12,7 +12,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     return to;
 }
 
-void *memmove(void *to, const void *from, size_t count) {
+__attribute__((used)) void *memmove(void *to, const void *from, size_t count) {
     uint8_t *out = to;
     const uint8_t *in = from;
     if (out <= in) {
@@ -25,7 +25,7 @@ void *memmove(void *to, const void *from, size_t count) {
     return to;
 }
 
-void *memset(void *to, int value, size_t count) {
+__attribute__((used)) void *memset(void *to, int value, size_t count) {
     uint8_t *out = to;
     uint32_t word = (uint8_t)value * 0x01010101u;
     for (; count != 0 && ((uintptr_t)out & 3u) != 0; count--) {
@@ -40,7 +40,7 @@ void *memset(void *to, int value, size_t count) {
     return to;
 }
 
-int memcmp(const void *a, const void *b, size_t count) {
+__attribute__((used)) int memcmp(const void *a, const void *b, size_t count) {
     const uint8_t *left = a;
     const uint8_t *right = b;
     for (; count != 0; count--, left++, right++) {

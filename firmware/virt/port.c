@@ -27,6 +27,11 @@
 #define PLIC_THRESHOLD 0x0C200000u
 #define PLIC_CLAIM 0x0C200004u
 
+/* start.S paints the stack; link.ld says where it ends. */
+extern uint32_t _stack_bottom[];
+#define STACK_PAINT 0xA5A5A5A5u
+#define STACK_STATUS (98u << 16 | 0x3333u)
+
 __attribute__((section(".arena"))) static SPK_ARENA(arena, SPK_ARENA_BYTES);
 
 static volatile uint8_t *uart(uint32_t offset) { return (volatile uint8_t *)(UART + offset); }
@@ -53,7 +58,11 @@ int spk_port_read(void) {
 
 int spk_port_writable(void) { return (*uart(UART_STATUS) & STATUS_ROOM) != 0; }
 
+/* A stack that has run over its end may have changed anything: the machine stops rather than answers. */
 void spk_port_write(const uint8_t *bytes, size_t count) {
+    if (_stack_bottom[0] != STACK_PAINT) {
+        *word(TEST_DEVICE) = STACK_STATUS;
+    }
     for (; count != 0; count--) {
         while (!(*uart(UART_STATUS) & STATUS_ROOM)) {
         }

@@ -10,9 +10,10 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "c_core"
-HEADERS = ("error", "image", "ledger", "engine", "link", "half", "bitpack", "segment")
+HEADERS = ("error", "image", "expand", "ledger", "engine", "link", "half", "bitpack", "segment")
 FENCED = re.compile(r"/\* cffi begin \*/(.*?)/\* cffi end \*/", re.DOTALL)
-FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-DSPK_VECTOR", "-fno-thread-jumps"]
+FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-DSPK_VECTOR"]
+FLAGS += ["-fno-thread-jumps", "-fno-tree-loop-distribute-patterns"]
 
 
 def declarations(path: Path) -> str:

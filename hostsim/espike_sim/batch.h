@@ -28,6 +28,10 @@ const spk_kernel_t *spk_batch_kernel(int precision);
  * bursts run, or the error of a stimulus entry (batch->stimulus_next says which; the engine must be reset). */
 int64_t spk_batch_run(spk_engine_t *engine, spk_batch_t *batch, int64_t bursts);
 
+/* Every synapse of a checked image as its rows hold it: projection, source, target, and its weight without the shift
+ * (an int32, or a float's bits as one), 4 numbers each. Returns how many there are; `room` of them are written. */
+size_t spk_batch_synapses(const spk_image_t *image, int64_t *synapses, size_t room);
+
 /* cffi end */
 
 #endif

@@ -5,7 +5,7 @@ What `grow` writes and `pack` reads. Neuron ids are 0..neurons-1; the neurons of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import npzfile
+from .blocks import blocks
 from .errors import EspikeError
+from .generator import Wiring, wiring_from_meta
+from .learning import Learning, check_delay, learning_from_meta
 
 FORMAT, VERSION = "connectome", 1
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -62,6 +65,63 @@ class Mapping:
     target: int
     rule: str
     plastic: bool = False
+    wiring: Wiring | None = None
+    """The rule that draws these synapses, where they are procedural (`procedural`)."""
+    delay: int = 1
+    """Bursts from a spike to its arrival; 0: in the same burst, to a later area only."""
+    driven: bool = False
+    """mp_driven_psp: weights count p times, p being the potential of the source at firing, 0..255."""
+    learning: Learning | None = None
+    """The rule by which the weights move, in potential units; None: they are fixed."""
+
+
+def _mapping_meta(m: Mapping) -> dict[str, Any]:
+    """A mapping as JSON values; a wiring only where there is one, so that hashes without stay what they were."""
+    meta: dict[str, Any] = {"source": m.source, "target": m.target, "rule": m.rule, "plastic": m.plastic}
+    meta |= {} if m.wiring is None else {"wiring": vars(m.wiring)}
+    meta |= {} if m.delay == 1 else {"delay": m.delay}
+    meta |= {"driven": True} if m.driven else {}
+    return meta if m.learning is None else meta | {"learning": vars(m.learning)}
+
+
+def _mapping_from_meta(meta: Any, where: str) -> Mapping:
+    wiring = wiring_from_meta(meta.get("wiring"), where)
+    source, target, rule = int(meta["source"]), int(meta["target"]), str(meta["rule"])
+    learning = learning_from_meta(meta.get("learning"))
+    delay, driven = int(meta.get("delay", 1)), bool(meta.get("driven"))
+    return Mapping(source, target, rule, bool(meta["plastic"]), wiring, delay, driven, learning)
+
+
+RANGES = ("membrane_potential_min", "membrane_potential_max", "threshold_min", "threshold_max")
+"""What a genome may bound for the quantizer, potential units."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What the genome asks of the quantizer besides a precision; nothing by default."""
+
+    ranges: dict[str, float] = field(default_factory=dict)
+    """Those of RANGES that are given."""
+    strict_bounds: bool = False
+    """A value outside its range is an error; False: it is clamped, counted and said."""
+    log_quantization_loss: bool = False
+    """Packing prints the quantization report."""
+
+    @property
+    def span(self) -> float:
+        """The largest potential that the ranges ask for, up or down from rest; 0 = none."""
+        return max((abs(self.ranges[name]) for name in RANGES[:2] if name in self.ranges), default=0.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; empty where nothing is asked."""
+        made: dict[str, Any] = {"ranges": dict(self.ranges)} if self.ranges else {}
+        flags = ("strict_bounds", "log_quantization_loss")
+        return made | {name: True for name in flags if getattr(self, name)}
+
+
+def _quantization_from_meta(meta: dict[str, Any]) -> Quantization:
+    ranges = {name: float(value) for name, value in meta.get("ranges", {}).items() if name in RANGES}
+    return Quantization(ranges, bool(meta.get("strict_bounds")), bool(meta.get("log_quantization_loss")))
 
 
 @dataclass(frozen=True)
@@ -98,6 +158,7 @@ class Connectome:
     """SHA-256 (hex) of the genome file's bytes; empty where there is none."""
     notes: tuple[str, ...] = ()
     """What was not grown or was changed, one line each."""
+    quantization: Quantization = field(default_factory=Quantization)
 
     @property
     def neurons(self) -> int:
@@ -177,13 +238,14 @@ def check_synapses(
         if not (0 <= from_area < len(areas) and 0 <= to_area < len(areas)):
             raise EspikeError(f"synapse group {group} names an area that does not exist", where=where)
         part = slice(int(start[group]), int(start[group + 1]))
-        s, t = source[part].astype(np.int64), target[part].astype(np.int64)
-        for ids, area in ((s, areas[from_area]), (t, areas[to_area])):
+        for ids, area in ((source[part], areas[from_area]), (target[part], areas[to_area])):
             if ids.size and (ids.min() < area.first or ids.max() >= area.first + area.count):
                 raise EspikeError(f"synapse group {group} leaves area {area.id}", where=where)
-        key = s * (np.int64(1) << 32) + t
-        if np.any(np.diff(key) < 0):
-            raise EspikeError(f"synapse group {group} is not sorted by source and target", where=where)
+        for some in blocks(part.stop, part.start):
+            with_next = slice(some.start, min(some.stop + 1, part.stop))
+            key = source[with_next].astype(np.int64) * (np.int64(1) << 32) + target[with_next]
+            if np.any(np.diff(key) < 0):
+                raise EspikeError(f"synapse group {group} is not sorted by source and target", where=where)
 
 
 def _check(c: Connectome, where: str) -> None:
@@ -193,6 +255,10 @@ def _check(c: Connectome, where: str) -> None:
     for name, dtype in _SYNAPSE_ARRAYS.items():
         npzfile.take({name: getattr(c, name)}, name, dtype, c.synapses, where)
     check_synapses(c.areas, [(m.source, m.target) for m in c.mappings], c.mapping_start, c.source, c.target, where)
+    for m in c.mappings:
+        check_delay(m.delay, m.source, m.target, f"{where}: mapping {c.areas[m.source].id} -> {c.areas[m.target].id}")
+        if m.learning is not None:
+            m.learning.check(where)
     for name in ("threshold", "leak", "excitability", "weight", "power_amount"):
         if not np.all(np.isfinite(getattr(c, name))):
             raise EspikeError(f"array {name} holds a value that is not finite", where=where)
@@ -211,8 +277,10 @@ def _check(c: Connectome, where: str) -> None:
 def _encode(c: Connectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "notes": list(c.notes)}
     meta["areas"] = [area_meta(area) for area in c.areas]
-    meta["mappings"] = [vars(mapping) for mapping in c.mappings]
+    meta["mappings"] = [_mapping_meta(mapping) for mapping in c.mappings]
     meta |= {name: getattr(c, name) for name in _META}
+    if asked := c.quantization.as_json():  # absent where nothing is asked: most files
+        meta["quantization"] = asked
     names = [*_NEURON_ARRAYS, *_SYNAPSE_ARRAYS, "mapping_start", "power_neuron", "power_amount"]
     return meta, {name: getattr(c, name) for name in names}
 
@@ -227,13 +295,12 @@ def load(path: Path) -> Connectome:
     meta, arrays = npzfile.load(path, FORMAT, VERSION)
     where = str(path)
     try:
-        mappings = tuple(
-            Mapping(int(m["source"]), int(m["target"]), str(m["rule"]), bool(m["plastic"])) for m in meta["mappings"]
-        )
+        mappings = tuple(_mapping_from_meta(m, where) for m in meta["mappings"])
         areas = tuple(area_from_meta(a, where) for a in meta["areas"])
         values: dict[str, Any] = {name: meta[name] for name in _META}
         notes = tuple(str(note) for note in meta["notes"])
-    except (KeyError, TypeError, ValueError) as error:
+        values["quantization"] = _quantization_from_meta(meta.get("quantization", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EspikeError(f"meta is damaged ({error})", where=where) from None
     neurons = sum(area.count for area in areas)
     taken: dict[str, Any] = {

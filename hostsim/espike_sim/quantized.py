@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import npzfile
+from .blocks import blocks
 from .connectome import Area, area_from_meta, area_meta, check_areas, check_synapses
 from .errors import EspikeError
+from .generator import Generator, generator_from_meta
+from .learning import Learning, check_delay, learning_from_meta
 
 FORMAT, VERSION = "quantized-connectome", 1
 ALWAYS = 0xFFFFFFFF
@@ -34,6 +37,32 @@ class Projection:
     rule: str
     shift: int = 0
     """int8: every weight counts as weight << shift, 0..7; fp32: 0."""
+    generator: Generator | None = None
+    """int8: the rule that draws these synapses, where they are procedural; `pack` checks it before it stores it."""
+    delay: int = 1
+    """Bursts from a spike to its arrival; 0: in the same burst, to a later area only."""
+    psp_factor: int = 0
+    """Not 0: the weight counts p times, p being the source's potential at firing (docs/numbers.md, Driven weights).
+    int8: p of a potential v is (v * psp_factor + 2^15) >> 16, cut to 0..255; fp32: 1."""
+    learning: Learning | None = None
+    """The rule by which the weights move, in codes; None: they are fixed."""
+
+
+def _projection_meta(p: Projection) -> dict[str, Any]:
+    """A projection as JSON values; a generator only where there is one, so that hashes without stay what they were."""
+    meta: dict[str, Any] = {"source": p.source, "target": p.target, "rule": p.rule, "shift": p.shift}
+    meta |= {} if p.delay == 1 else {"delay": p.delay}
+    meta |= {} if p.psp_factor == 0 else {"psp_factor": p.psp_factor}
+    meta |= {} if p.learning is None else {"learning": vars(p.learning)}
+    return meta if p.generator is None else meta | {"generator": vars(p.generator)}
+
+
+def _projection_from_meta(meta: Any, where: str) -> Projection:
+    rule = generator_from_meta(meta.get("generator"), where)
+    delay, factor = int(meta.get("delay", 1)), int(meta.get("psp_factor", 0))
+    learning = learning_from_meta(meta.get("learning"))
+    ends = int(meta["source"]), int(meta["target"])
+    return Projection(*ends, str(meta["rule"]), int(meta["shift"]), rule, delay, factor, learning)
 
 
 @dataclass(frozen=True)
@@ -49,6 +78,7 @@ class NumberTypes:
 
 NUMBER_TYPES = {
     "int8": NumberTypes(potential="<i2", retained="<u2", weight="<i2", input="<i4"),
+    "fp16": NumberTypes(potential="<f2", retained="<f4", weight="<f2", input="<f4"),
     "fp32": NumberTypes(potential="<f4", retained="<f4", weight="<f4", input="<f4"),
 }
 
@@ -60,7 +90,7 @@ class QuantizedConnectome:
     int8: weights, stimulus and power in codes; threshold, limit and potential in 2^-guard_bits of a code of their
     area; retained in Q0.15 (0..32768). fp32: all in potential units, retained a factor.
     Synapses are sorted by (projection, source, target), stable; a row is the synapses of one (projection, source).
-    int8 weights lie in -127..127, or in int16 where all weights of the row are equal.
+    int8 weights lie in -127..127, or in int16 where all weights of the row are equal or the projection learns.
     """
 
     precision: str
@@ -142,6 +172,8 @@ def _check(q: QuantizedConnectome, where: str) -> None:
         npzfile.take({name: getattr(q, name)}, name, dtype, counts[shape], where)
     ends = [(p.source, p.target) for p in q.projections]
     check_synapses(q.areas, ends, q.projection_start, q.source, q.target, where)
+    for index, p in enumerate(q.projections):
+        _check_projection(q, index, p, where)
     if any(not 0 <= p.shift <= (7 if q.precision == "int8" else 0) for p in q.projections):
         raise EspikeError("a projection's shift leaves 0..7", where=where)
     if len(q.guard_bits) and q.guard_bits.max() > 4:
@@ -174,22 +206,34 @@ def _check(q: QuantizedConnectome, where: str) -> None:
         raise EspikeError("array stimulus_limit holds a negative value", where=where)
 
 
+def _check_projection(q: QuantizedConnectome, index: int, p: Projection, where: str) -> None:
+    check_delay(p.delay, p.source, p.target, f"{where}: projection {index}")
+    if p.psp_factor and p.delay > 1:
+        raise EspikeError(f"projection {index} is driven by the potential and has delay {p.delay}", where=where)
+    if not 0 <= p.psp_factor < 1 << 32 or (q.precision != "int8" and p.psp_factor > 1):
+        raise EspikeError(f"projection {index} has the psp factor {p.psp_factor}", where=where)
+    if len({o.psp_factor for o in q.projections if o.source == p.source and o.psp_factor}) > 1:
+        raise EspikeError(f"projections of area {q.areas[p.source].id} have several psp factors", where=where)
+    if p.learning is None:
+        return
+    p.learning.check(where)
+    part = q.weight[q.projection_start[index] : q.projection_start[index + 1]]
+    if part.size and (part.min() < p.learning.low or part.max() > p.learning.high):
+        raise EspikeError(f"projection {index} begins outside the range that it learns in", where=where)
+    if p.generator is not None:
+        raise EspikeError(f"projection {index} is procedural and cannot learn", where=where)
+    steps = p.learning.ltp, p.learning.ltd, p.learning.low, p.learning.high
+    if q.precision == "int8" and any(step != int(step) or abs(step) > NO_LIMIT for step in steps):
+        raise EspikeError(f"projection {index} learns in steps that are no codes", where=where)
+
+
 def _check_int8(q: QuantizedConnectome, where: str) -> None:
     if q.neurons and q.retained.max() > 32768:
         raise EspikeError("array retained leaves 0..32768", where=where)
-    wide = np.flatnonzero(np.abs(q.weight.astype(np.int32)) > 127)
-    if wide.size:
-        projection = np.searchsorted(q.projection_start, wide, side="right") - 1
-        row = projection.astype(np.int64) << 32 | q.source[wide]
-        all_rows = (
-            np.repeat(np.arange(len(q.projections), dtype=np.int64), np.diff(q.projection_start)) << 32
-        ) | q.source
-        starts = np.searchsorted(all_rows, row, side="left")
-        ends = np.searchsorted(all_rows, row, side="right")
-        changes = np.concatenate(([0], np.cumsum(np.diff(q.weight.astype(np.int32)) != 0)))
-        bad = np.flatnonzero(changes[starts] != changes[ends - 1])
-        if bad.size:
-            raise EspikeError(f"synapse {wide[bad[0]]} has a weight beyond int8 in a row of mixed weights", where=where)
+    for index, p in enumerate(q.projections):
+        part = slice(int(q.projection_start[index]), int(q.projection_start[index + 1]))
+        if p.learning is None:
+            _check_wide_rows(q.source[part], q.weight[part], part.start, where)
     bound = accumulator_bound(q)
     wide_sum = (bound << q.guard_bits[q.area_of_neuron].astype(np.int64)) >= 1 << 30
     if np.any(wide_sum):
@@ -197,14 +241,34 @@ def _check_int8(q: QuantizedConnectome, where: str) -> None:
         raise EspikeError(f"input of neuron {neuron} can pass 2^30", where=where, do="use fewer guard bits or shifts")
 
 
+def _check_wide_rows(source: NDArray[np.uint32], weight: NDArray[np.int16], first: int, where: str) -> None:
+    """Weights beyond int8 lie in rows of equal weights."""
+    is_wide = (weight > 127) | (weight < -127)
+    if not np.any(is_wide):
+        return
+    same_row = source[1:] == source[:-1]
+    row = np.concatenate(([0], np.cumsum(~same_row, dtype=np.uint32)))
+    mixed = np.zeros(int(row[-1]) + 1, np.bool_)
+    mixed[row[1:][same_row & (weight[1:] != weight[:-1])]] = True
+    bad = np.flatnonzero(is_wide & mixed[row])
+    if bad.size:
+        raise EspikeError(f"synapse {first + bad[0]} has a weight beyond int8 in a row of mixed weights", where=where)
+
+
 def accumulator_bound(q: QuantizedConnectome) -> NDArray[np.int64]:
     """int64 (neurons,), int8 only: the largest |acc| a burst can reach, in codes.
 
-    Sum of |weight << shift| over the fan-in, plus the area's stimulus limit, plus |power| (docs/numbers.md).
+    Sum of |weight << shift| over the fan-in, plus the area's stimulus limit, plus |power| (docs/numbers.md). Weights
+    that the potential drives count 255 times, those that learn as far as they may go.
     """
-    shift = np.repeat(np.array([p.shift for p in q.projections], np.int64), np.diff(q.projection_start))
-    size = np.abs(q.weight.astype(np.int64)) << shift
-    bound = np.bincount(q.target, weights=size.astype(np.float64), minlength=q.neurons).astype(np.int64)
+
+    bound = np.zeros(q.neurons, np.int64)
+    for index, p in enumerate(q.projections):
+        most = 0 if p.learning is None else int(max(abs(p.learning.low), abs(p.learning.high)))
+        times = (255 if p.psp_factor else 1) << p.shift
+        for part in blocks(int(q.projection_start[index + 1]), int(q.projection_start[index])):
+            size = np.maximum(np.abs(q.weight[part].astype(np.int64)), most) * times
+            np.add.at(bound, q.target[part], size)
     bound += q.stimulus_limit.astype(np.int64)[q.area_of_neuron]
     np.add.at(bound, q.power_neuron, np.abs(q.power_value.astype(np.int64)))
     return bound
@@ -213,7 +277,7 @@ def accumulator_bound(q: QuantizedConnectome) -> NDArray[np.int64]:
 def _encode(q: QuantizedConnectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "report": q.report}
     meta["areas"] = [area_meta(area) for area in q.areas]
-    meta["projections"] = [vars(projection) for projection in q.projections]
+    meta["projections"] = [_projection_meta(projection) for projection in q.projections]
     for name in ("precision", "candidates_only", "timestep_s", "genome_hash", "connectome_hash"):
         meta[name] = getattr(q, name)
     return meta, {name: getattr(q, name) for name in _layout(q.precision)}
@@ -231,9 +295,7 @@ def load(path: Path) -> QuantizedConnectome:
     if meta.get("precision") not in NUMBER_TYPES:
         raise EspikeError(f"precision {meta.get('precision')!r} is unknown", where=where)
     try:
-        projections = tuple(
-            Projection(int(p["source"]), int(p["target"]), str(p["rule"]), int(p["shift"])) for p in meta["projections"]
-        )
+        projections = tuple(_projection_from_meta(p, where) for p in meta["projections"])
         areas = tuple(area_from_meta(a, where) for a in meta["areas"])
         taken = {
             name: npzfile.take(arrays, name, dtype, None, where)
@@ -250,5 +312,5 @@ def load(path: Path) -> QuantizedConnectome:
             report=json.loads(json.dumps(meta["report"])),
             **taken,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EspikeError(f"meta is damaged ({error})", where=where) from None

@@ -5,7 +5,8 @@ For agreement: engines that differ anywhere should differ here. Deterministic fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from .connectome import Area
 from .engine import CodedStimulus
+from .learning import Learning
 from .pcg import fire_draw
 from .quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
 
@@ -40,6 +42,8 @@ class Shape:
     """Share of negative weights."""
     features: bool = True
     """False: every neuron alike, without leak, refractory, limits, draws or power."""
+    timing: bool = False
+    """Delays of 0 to 7 bursts, weights that the potential drives, weights that learn."""
 
 
 def random_network(
@@ -59,6 +63,8 @@ def random_network(
     stimulus_limit: NDArray[Any]
     guard_bits = rng.integers(0, 5, len(areas)).astype(np.uint8)
     projections, groups = _projections(rng, s, areas, whole)
+    if s.timing:
+        projections, groups = _timing(rng, projections, groups, np.dtype(types.weight).type)
     source, target, code = (
         np.concatenate([np.zeros(0, np.int64), *(group[i] for group in groups)]).astype(np.int64) for i in range(3)
     )
@@ -147,6 +153,35 @@ def _projections(
         projections.append(Projection(int(a), int(b), kind, shift))
         groups.append(_synapses(rng, s, areas[a], areas[b], kind, shift))
     return tuple(projections), groups
+
+
+def _timing(
+    rng: Generator, projections: tuple[Projection, ...], groups: list[Synapses], number: Callable[[Any], Any]
+) -> tuple[tuple[Projection, ...], list[Synapses]]:
+    """Some projections early or late, some driven by the potential of their source, some that learn.
+
+    number: the type of a weight.
+    """
+    whole = number is np.int16
+    driven = {p.source: int(rng.integers(1, 20_000)) if whole else 1 for p in projections if rng.random() < 0.15}
+    made, moved = [], []
+    for p, (source, target, weight) in zip(projections, groups, strict=True):
+        delay = int(rng.choice([0, 1, 1, 1, 2, 3, 7]))
+        delay = 1 if delay == 0 and p.target <= p.source else delay
+        if p.source in driven and rng.random() < 0.7:
+            weight = np.clip(weight, -20, 20)
+            p = replace(p, shift=0, delay=min(delay, 1), psp_factor=driven[p.source])
+        else:
+            p = replace(p, delay=delay)
+        if rng.random() < 0.4:
+            weight = np.clip(weight, -300, 300)
+            low, high = min(-60, int(weight.min(initial=0))), max(90, int(weight.max(initial=0)))
+            steps = [int(rng.integers(0, 30)), int(rng.integers(-30, 1)), low, high]
+            numbers = [step if whole else float(number(np.float32(step) * UNIT)) for step in steps]
+            p = replace(p, learning=Learning(int(rng.choice([1, 2, 3, 5])), *numbers))
+        made.append(p)
+        moved.append((source, target, weight))
+    return tuple(made), moved
 
 
 def _synapses(rng: Generator, s: Shape, a: Area, b: Area, kind: str, shift: int) -> Synapses:

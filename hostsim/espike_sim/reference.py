@@ -32,8 +32,9 @@ class Numbers(Protocol):
     accumulator: str
     """dtype of the sum of a burst's input."""
 
-    def contributions(self) -> Array:
-        """accumulator dtype (synapses,): what one spike adds through each synapse, in file order."""
+    def contributions(self, weight: Array, synapses: Ids, psp: Array) -> Array:
+        """accumulator dtype (synapses,): what a spike adds through some synapses, of which `weight` are the weights and
+        `psp` what drives them (1: nothing does)."""
 
     def add(self, v: Array, acc: Array, ids: Ids) -> tuple[Array, int]:
         """The potentials v with the input added, kept in range; and how many had to be clamped."""
@@ -41,8 +42,11 @@ class Numbers(Protocol):
     def leak(self, v: Array, ids: Ids) -> Array:
         """What remains of the potentials v after one leak."""
 
+    def psp(self, v: Array, ids: Ids) -> Array:
+        """int32 0..255: what the potentials v at firing drive their synapses with."""
+
     def bits(self, v: Array) -> U32:
-        """uint32: the potentials as the state hash takes them."""
+        """uint32: potentials or weights as the state hash takes them."""
 
 
 class Int8Numbers:
@@ -54,11 +58,23 @@ class Int8Numbers:
         self.q = q
         self.guard_factor = np.left_shift(1, q.guard_bits.astype(np.int32))[q.area_of_neuron].astype(np.int32)
         self.retained = q.retained.astype(np.int32)
+        shift = np.array([p.shift for p in q.projections], np.int32)
+        self.shift = np.repeat(shift, np.diff(q.projection_start))
+        factors = np.zeros(len(q.areas), np.int64)
+        for p in q.projections:
+            factors[p.source] = max(factors[p.source], p.psp_factor)
+        self.psp_factor = factors[q.area_of_neuron]
 
-    def contributions(self) -> Array:
-        """weight << shift of the synapse's projection."""
-        shift = np.array([p.shift for p in self.q.projections], np.int32)
-        return np.left_shift(self.q.weight.astype(np.int32), np.repeat(shift, np.diff(self.q.projection_start)))
+    def contributions(self, weight: Array, synapses: Ids, psp: Array) -> Array:
+        """weight * psp << shift of the synapse's projection."""
+        amounts: Array = np.left_shift(weight.astype(np.int32) * psp, self.shift[synapses])
+        return amounts
+
+    def psp(self, v: Array, ids: Ids) -> Array:
+        """(v * m + 2^15) >> 16, cut to 0..255; m is the psp factor of the area's projections."""
+        exact = (v.astype(np.int64) * self.psp_factor[ids] + (1 << 15)) >> 16
+        cut: Array = np.clip(exact, 0, 255).astype(np.int32)
+        return cut
 
     def add(self, v: Array, acc: Array, ids: Ids) -> tuple[Array, int]:
         """sat(v + acc * 2^guard_bits); the sum stays below 2^31 because |acc| * 2^guard_bits < 2^30."""
@@ -87,9 +103,16 @@ class Float32Numbers:
     def __init__(self, q: QuantizedConnectome) -> None:
         self.q = q
 
-    def contributions(self) -> Array:
-        """The weights."""
-        return self.q.weight
+    def contributions(self, weight: Array, synapses: Ids, psp: Array) -> Array:
+        """weight * psp, one multiplication."""
+        product: Array = weight * psp.astype(np.float32)
+        return product
+
+    def psp(self, v: Array, ids: Ids) -> Array:
+        """v rounded to nearest, halves up, cut to 0..255."""
+        whole = np.floor(np.clip(v, 0, 256))
+        rounded: Array = np.minimum(whole + (v - whole >= 0.5), 255).astype(np.int32)
+        return rounded
 
     def add(self, v: Array, acc: Array, ids: Ids) -> tuple[Array, int]:
         """v + acc, clamped to +-float32(3e38)."""
@@ -108,8 +131,29 @@ class Float32Numbers:
         return (v + np.float32(0)).view(np.uint32)  # -0 + 0 = +0
 
 
+class Float16Numbers(Float32Numbers):
+    """binary16 in memory: weights, thresholds and potentials; every operation is that of fp32, on widened numbers."""
+
+    largest = np.float32(65504)
+
+    def contributions(self, weight: Array, synapses: Ids, psp: Array) -> Array:
+        """The weight, widened; times psp, one multiplication."""
+        return super().contributions(weight.astype(np.float32), synapses, psp)
+
+    def bits(self, v: Array) -> U32:
+        """The 16 bits, with -0 taken as +0."""
+        return (v + np.float16(0)).view(np.uint16).astype(np.uint32)
+
+
+NUMBERS: dict[str, type[Int8Numbers] | type[Float32Numbers]] = {
+    "int8": Int8Numbers,
+    "fp16": Float16Numbers,
+    "fp32": Float32Numbers,
+}
+
+
 class Reference:
-    """Runs a quantized connectome burst by burst: add, test, leak (FEAGI's order), delay 1.
+    """Runs a quantized connectome burst by burst: add, test, leak (FEAGI's order), delays, learning.
 
     Implements `engine.Engine`. Raises: EspikeError where a countdown could pass 16 bits.
     """
@@ -119,22 +163,33 @@ class Reference:
     def __init__(self, q: QuantizedConnectome) -> None:
         self.q = q
         self.network_hash = q.hash
-        self.numbers: Numbers = Int8Numbers(q) if q.precision == "int8" else Float32Numbers(q)
+        self.numbers: Numbers = NUMBERS[q.precision](q)
+        self.working = np.dtype(np.int16 if q.precision == "int8" else np.float32)
+        """dtype of a potential between load and store; rounded when it is stored."""
         self.everyone: Ids = np.arange(q.neurons, dtype=np.int64)
         self.accumulates = np.array([area.accumulate for area in q.areas], np.bool_)[q.area_of_neuron]
         self.fire_limit = q.fire_limit.astype(np.int32)
         self.refractory = q.refractory.astype(np.int32)
         self.snooze = np.where(q.fire_limit > 0, q.snooze, 0).astype(np.int32)
         self.id_hash = [pcg(np.uint32(2) * self.everyone.astype(np.uint32) + np.uint32(k)) for k in LANES]
-        self._index_rows()
+        projection = np.repeat(np.arange(len(q.projections)), np.diff(q.projection_start))
+        self.target = q.target.astype(np.int64)
+        self.is_driven = np.array([p.psp_factor > 0 for p in q.projections], np.bool_)[projection]
+        delay = np.array([p.delay for p in q.projections], np.int64)[projection]
+        self.rows = {int(d): self._index_rows(np.flatnonzero(delay == d)) for d in np.unique(delay)}
+        self.plastic = [(slice(*q.projection_start[i : i + 2]), p) for i, p in enumerate(q.projections) if p.learning]
+        windows = [p.learning.window for p in q.projections if p.learning]
+        self.depth = max([1, *self.rows, *windows])
+        self.plastic_synapses = np.concatenate(
+            [np.zeros(0, np.int64), *(np.arange(p.start, p.stop) for p, _ in self.plastic)]
+        )
         self.reset()
 
-    def _index_rows(self) -> None:
-        """Synapses by source; a source's in projection order, then row order: the order in which they are added."""
-        order = np.argsort(self.q.source, kind="stable")
-        self.row_start = np.searchsorted(self.q.source[order], np.arange(self.q.neurons + 1))
-        self.row_target = self.q.target[order].astype(np.int64)
-        self.row_contribution = self.numbers.contributions()[order]
+    def _index_rows(self, synapses: Ids) -> tuple[Ids, Ids]:
+        """Some synapses by source -> where each source's begin (neurons + 1,), and their numbers: a source's in
+        projection order, then row order, which is the order in which they are added."""
+        order = synapses[np.argsort(self.q.source[synapses], kind="stable")]
+        return np.searchsorted(self.q.source[order], np.arange(self.q.neurons + 1)), order
 
     def reset(self, *, track_potentials: bool = True) -> None:
         """Back to burst 0: all potentials, countdowns and counts zero. `track_potentials`: keep their hash."""
@@ -143,7 +198,11 @@ class Reference:
         self.potential: Array = np.zeros(neurons, self.q.types.potential)
         self.countdown = np.zeros(neurons, np.int32)
         self.fire_count = np.zeros(neurons, np.int32)
-        self.previous: Ids = np.zeros(0, np.int64)
+        self.history: list[Ids] = [np.zeros(0, np.int64)] * self.depth
+        """Fired ids, the last burst's first."""
+        self.weight: Array = self.q.weight.copy()
+        self.psp = np.zeros(neurons, np.int32)
+        """int32 (neurons,) 0..255: potential at the last firing, for projections that it drives."""
         self.acc: Array = np.zeros(neurons, self.numbers.accumulator)
         self.touched = np.zeros(neurons, np.bool_)
         self.counts = Counters(0, 0, 0, 0)
@@ -183,9 +242,23 @@ class Reference:
             network_hash=self.network_hash,
         )
 
+    @property
+    def previous(self) -> Ids:
+        """int64: the ids that fired in the last burst, ascending."""
+        return self.history[0]
+
+    @previous.setter
+    def previous(self, fired: Ids) -> None:
+        self.history[0] = fired
+
     def potentials(self) -> Array:
         """int16 or float32 (neurons,): potentials after the last burst, a copy."""
         return self.potential.copy()
+
+    def learned(self) -> Array:
+        """int16 or float32 (plastic synapses,): weights of the projections that learn, in file order, a copy."""
+        weights: Array = self.weight[self.plastic_synapses].copy()
+        return weights
 
     def counters(self) -> Counters:
         """Counts since the reset."""
@@ -201,24 +274,62 @@ class Reference:
             entries = stimulus.between(self.burst, self.burst)
             self._inject(entries.neuron.astype(np.int64), entries.value)
         self._inject(self.q.power_neuron.astype(np.int64), self.q.power_value)
-        synapses = self._rows_of(self.previous)
-        self._inject(self.row_target[synapses], self.row_contribution[synapses])
+        events = sum(self._propagate(d, self.history[d - 1]) for d in sorted(self.rows) if d > 0)
 
-        ids = np.flatnonzero(self.touched) if self.q.candidates_only else self.everyone
-        fired, saturations = self._update(ids)
-        self.acc[ids] = 0
-        self.touched[ids] = False
+        updated, fired, saturations = [], [], 0
+        for part in self._parts():
+            ids = part[self.touched[part]] if self.q.candidates_only else part
+            fires, clamped = self._update(ids)
+            self.acc[ids] = 0
+            self.touched[ids] = False
+            if 0 in self.rows:
+                events += self._propagate(0, fires)
+            updated.append(ids)
+            fired.append(fires)
+            saturations += clamped
 
-        self.previous = fired
+        self.history = [np.concatenate(fired), *self.history[:-1]]
+        self._learn()
         before = self.counts
         self.counts = Counters(
             bursts=self.burst,
-            fired=before.fired + len(fired),
-            events=before.events + len(synapses),
+            fired=before.fired + len(self.history[0]),
+            events=before.events + events,
             saturations=before.saturations + saturations,
         )
-        self._hash(ids, fired)
-        return fired
+        self._hash(np.concatenate(updated), self.history[0])
+        return self.history[0]
+
+    def _parts(self) -> list[Ids]:
+        """Neurons that are updated together: all of them, or area by area where rows without delay join areas."""
+        if 0 not in self.rows or not self.q.areas:
+            return [self.everyone]
+        return [self.everyone[area.first : area.first + area.count] for area in self.q.areas]
+
+    def _propagate(self, delay: int, sources: Ids) -> int:
+        """Add the rows of one delay of the neurons `sources`, one after the other -> their synapses."""
+        start, order = self.rows[delay]
+        length = start[sources + 1] - start[sources]
+        begin = np.cumsum(length) - length  # where each row begins in the result
+        synapses = order[np.arange(length.sum()) + np.repeat(start[sources] - begin, length)]
+        psp = np.where(self.is_driven[synapses], self.psp[self.q.source[synapses]], 1)
+        amounts = self.numbers.contributions(self.weight[synapses], synapses, psp)
+        self._inject(self.target[synapses], amounts)
+        return len(synapses)
+
+    def _learn(self) -> None:
+        """Windowed plasticity (docs/numbers.md, Learning): weights move by who fired in the last bursts."""
+        for part, projection in self.plastic:
+            learning = projection.learning
+            assert learning is not None
+            frames = self.history[: learning.window]
+            counts = np.bincount(np.concatenate(frames), minlength=self.q.neurons)
+            source, target = counts[self.q.source[part]], counts[self.q.target[part]]
+            always = (source == learning.window) & (target == learning.window)
+            wide = np.int32 if self.q.precision == "int8" else np.float32
+            weight, step = self.weight[part].astype(wide), np.where(always, learning.ltp, learning.ltd).astype(wide)
+            moved = np.clip(weight + step, wide(learning.low), wide(learning.high))
+            self.weight[part] = np.where((source > 0) | (target > 0), moved, weight)
 
     def _inject(self, targets: Ids, amounts: Array) -> None:
         """Add amounts to the sums of their targets, one after the other, and make the targets candidates."""
@@ -226,18 +337,10 @@ class Reference:
             np.add.at(self.acc, targets, amounts)
         self.touched[targets] = True
 
-    def _rows_of(self, sources: Ids) -> Ids:
-        """Indices of all synapses of some sources, source by source in the given order."""
-        start = self.row_start[sources]
-        length = self.row_start[sources + 1] - start
-        begin = np.cumsum(length) - length  # where each row begins in the result
-        indices: Ids = np.arange(length.sum()) + np.repeat(start - begin, length)
-        return indices
-
     def _update(self, ids: Ids) -> tuple[Ids, int]:
         """One burst of each of these neurons -> the ids that fired, and how many potentials were clamped."""
         q = self.q
-        kept = np.where(self.accumulates[ids], self.potential[ids], self.potential.dtype.type(0))
+        kept = np.where(self.accumulates[ids], self.potential[ids], self.potential.dtype.type(0)).astype(self.working)
         countdown, count = self.countdown[ids], self.fire_count[ids]
         fire_limit = self.fire_limit[ids]
 
@@ -258,6 +361,7 @@ class Reference:
         count[exhausted | silent] = 0
         v[silent] = self.numbers.leak(v[silent], ids[silent])
 
+        self.psp[ids[fires]] = self.numbers.psp(v[fires], ids[fires])
         v[fires] = 0
         count[fires & (fire_limit > 0)] += 1
         countdown[fires] = self.refractory[ids[fires]]
@@ -285,7 +389,10 @@ class Reference:
             old = self.voltage_hash[k][ids]
             self.voltage_sum[k] += int(new.sum(dtype=np.uint64)) - int(old.sum(dtype=np.uint64))
             self.voltage_hash[k][ids] = new
-        sums = [s + v for s, v in zip(fired_sums, self.voltage_sum, strict=True)]
+        learned = self.numbers.bits(self.weight[self.plastic_synapses])
+        number = np.arange(len(learned), dtype=np.uint32)
+        weights = [int(pcg(pcg(np.uint32(2) * number + np.uint32(k)) ^ learned).sum(dtype=np.uint64)) for k in LANES]
+        sums = [s + v + w for s, v, w in zip(fired_sums, self.voltage_sum, weights, strict=True)]
         self.potential_hash = self._extend(self.potential_hash, sums)
 
     def _extend(self, chain: list[int], sums: list[int]) -> list[int]:

@@ -19,7 +19,12 @@ typedef struct spk_kernel spk_kernel_t;
 
 /* cffi end */
 extern const spk_kernel_t spk_kernel_int8;
+extern const spk_kernel_t spk_kernel_fp16;
 extern const spk_kernel_t spk_kernel_fp32;
+/* The same for images whose weights learn, or are driven by the potential of their source. */
+extern const spk_kernel_t spk_kernel_int8_learning;
+extern const spk_kernel_t spk_kernel_fp16_learning;
+extern const spk_kernel_t spk_kernel_fp32_learning;
 /* cffi begin */
 
 /* What an engine counted since its reset; equal on every target. */
@@ -33,15 +38,19 @@ typedef struct {
 typedef struct {
     const spk_image_t *image;
     const spk_kernel_t *kernel;
+    uint32_t *frames;           /* ring of fire queues, bitmaps of all neurons */
     uint32_t *fired;            /* bitmap of the last burst's fire queue, bit id % 32 of word id / 32 */
     uint32_t *firing;           /* bitmap that the next burst fills */
-    void *potential;            /* int16 or float32 (neurons,) */
+    void *potential;            /* int16, float32 or binary16 (neurons,) */
+    uint32_t *fired_list;       /* ids of the last burst's fire queue, ascending; NULL unless the image is expanded */
     uint32_t *area_state;       /* per area: byte offsets into the arena */
+    uint32_t *learned;          /* per learning record: byte offset of its weights in the arena */
     uint8_t *arena;
     spk_ledger_t *ledgers;      /* tracked areas, linked by next; NULL = none */
     spk_counters_t counters;
     uint32_t hash[2];           /* state hash: fired ids */
     uint32_t potential_hash[2]; /* state hash with potentials */
+    uint32_t frame;             /* place of `fired` in the ring */
     uint32_t burst;             /* number of the last burst, 0 after a reset */
     uint32_t fired_count;       /* neurons that fired in the last burst */
     uint32_t next_injected;     /* smallest neuron that may still be injected before the next burst */
@@ -55,12 +64,13 @@ size_t spk_engine_ram_bytes(const spk_image_t *image);
 /* Start at burst 0 with zero state in `ram` (8-byte aligned, ram_bytes >= spk_engine_ram_bytes(image)).
  * image and ram must outlive the engine. `track_potentials` != 0 keeps the hash with potentials, which costs time
  * in proportion to the neurons in every burst. Call again to reset. Ledgers are dropped: track them again.
- * Returns SPK_OK, SPK_ERROR_PRECISION, SPK_ERROR_RAM or SPK_ERROR_FLOAT. */
+ * Returns SPK_OK, SPK_ERROR_PRECISION, SPK_ERROR_LEARNING, SPK_ERROR_RAM, SPK_ERROR_FLOAT, or SPK_ERROR_LAYOUT where a
+ * learning record is out of range. */
 int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_kernel_t *kernel, void *ram,
                     size_t ram_bytes, int track_potentials);
 
 /* Add a stimulus entry to the next burst. Between two bursts neurons must come strictly ascending.
- * `value`: int8: codes as int32 bits; fp32: potential as binary32 bits; magnitude up to the area's limit.
+ * `value`: int8: codes as int32 bits; fp32, fp16: potential as binary32 bits; magnitude up to the area's limit.
  * Returns SPK_OK, SPK_ERROR_NEURON or SPK_ERROR_STIMULUS (nothing was added). */
 int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value);
 
@@ -72,13 +82,13 @@ int spk_engine_inject(spk_engine_t *engine, uint32_t neuron, uint32_t value);
 /* Would spk_engine_inject take this value for this neuron? Same results, nothing is added, order is not looked at. */
 int spk_engine_inject_check(const spk_engine_t *engine, uint32_t neuron, uint32_t value);
 
-/* Run one burst: inject, dynamics, archive, clean up. Returns the number of neurons that fired. */
+/* Run one burst: inject, dynamics, archive, learn, clean up. Returns the number of neurons that fired. */
 uint32_t spk_engine_burst(spk_engine_t *engine);
 
 /* The next fired neuron of the last burst at or after `from`; image->neuron_count where there is none. */
 uint32_t spk_engine_next_fired(const spk_engine_t *engine, uint32_t from);
 
-/* Potential of a neuron (below neuron_count): int8: sign-extended to 32 bits; fp32: its bits, never -0. */
+/* Potential of a neuron (below neuron_count): int8: sign-extended to 32 bits; fp32 and fp16: its bits, never -0. */
 uint32_t spk_engine_potential(const spk_engine_t *engine, uint32_t neuron);
 
 /* Area index of a neuron (below neuron_count). */

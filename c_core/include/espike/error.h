@@ -31,6 +31,7 @@ typedef enum {
     SPK_ERROR_SCALE = -18,     /* binary16 cannot hold a group's scale: use segment version 2 */
     SPK_ERROR_BUFFER = -19,    /* the buffer is too small */
     SPK_ERROR_CODE = -20,      /* a coded value out of range */
+    SPK_ERROR_LEARNING = -21,  /* weights learn or are driven by potentials: the kernel is none that learns */
 } spk_error_t;
 
 /* A short name for an error code, "ok" for any non-negative value; static text, never NULL. */

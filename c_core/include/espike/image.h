@@ -30,6 +30,7 @@ typedef struct {
     const uint8_t *bytes;         /* the image, 4-byte aligned */
     const uint32_t *areas;        /* area records, area_count of them */
     const uint32_t *projections;  /* projection records, projection_count of them */
+    const uint32_t *learning;     /* learning records, learning_count of them */
     const uint32_t *power;        /* (neuron, value) pairs, power_count of them, neurons ascending */
     uint32_t total_bytes;         /* of the image, header and block CRCs included */
     uint32_t neuron_count;
@@ -37,11 +38,17 @@ typedef struct {
     uint32_t area_count;
     uint32_t projection_count;
     uint32_t power_count;
+    uint32_t learning_count;
     uint32_t meta_offset;         /* UTF-8 JSON for people and tools; the engine never reads it */
     uint32_t meta_bytes;
     uint32_t timestep_us;         /* burst period that the network was made for, 0 = none */
+    uint16_t history;             /* fire queues that engines keep for delays and learning, 0 = the last alone */
+    uint16_t delay_most;          /* longest delay of a projection, bursts */
+    uint8_t has_delay_zero;       /* 1: some projection arrives in the burst it starts in */
+    uint8_t is_driven;            /* 1: potentials drive some of the weights */
     uint8_t precision;            /* SPK_PRECISION_... */
     uint8_t candidates_only;      /* 1: neurons are updated only in bursts in which input reached them */
+    const struct spk_expansion *expansion; /* NULL, or rows that spk_expand decoded */
     uint32_t error_offset;        /* after a refusal: the byte offset of what was refused */
 } spk_image_t;
 
