@@ -14,6 +14,7 @@ from espike_sim.core import error_name
 from espike_sim.engine import CodedStimulus, Counters
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger
+from espike_sim.quantized import NUMBER_TYPES
 
 from . import link as wire
 from .boards import Running
@@ -321,7 +322,7 @@ class BoardEngine:
 
     def potentials(self) -> NDArray[Any]:
         """int16 or float32 (neurons,): every potential after the last burst."""
-        dtype = np.dtype("<f4") if self.hello.precision == "fp32" else np.dtype("<i2")
+        dtype = np.dtype(NUMBER_TYPES[self.hello.precision].potential)
         most = self.hello.payload_bytes // dtype.itemsize
         parts = []
         for first in range(0, self.hello.neurons, most):
@@ -343,7 +344,7 @@ class BoardEngine:
 def _entry(skip: int, neuron: int, value: Any, precision: str) -> bytes:
     """A stimulus entry (docs/link.md, entries)."""
     head = varint(skip) + varint(neuron)
-    if precision == "fp32":
+    if precision != "int8":
         return head + struct.pack("<f", value)
     code = int(value)
     return head + varint(code << 1 if code >= 0 else (-code << 1) - 1)
@@ -390,5 +391,5 @@ def _entries(part: CodedStimulus, begin: int, end: int, skip: int, precision: st
 
 def _injections(part: CodedStimulus, begin: int, end: int, precision: str, room: int) -> list[bytes]:
     """The entries of one burst that no request holds whole, as INJECT payloads for the next burst."""
-    most = room // len(_entry(0, 0xFFFFFFFF, 0x3FFFFFFF if precision != "fp32" else 0.0, precision))
+    most = room // len(_entry(0, 0xFFFFFFFF, 0x3FFFFFFF if precision == "int8" else 0.0, precision))
     return [_entries(part, i, min(i + most, end), 0, precision) for i in range(begin, end, most)]

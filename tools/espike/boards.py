@@ -32,7 +32,18 @@ _REQUIRED: dict[str, type] = {
     "flash_bytes": int,
     "clock_hz": int,
 }
-_OPTIONAL: dict[str, type] = {"emulator": str, "packages": list}
+_OPTIONAL: dict[str, type] = {
+    "emulator": str,
+    "packages": list,
+    "plan_only": bool,
+    "cores": int,
+    "image": list,
+    "costs": str,
+    "cycles_per_instruction": float,
+    "assumes": list,
+}
+PLACES = ("flash", "ram")
+"""Where an image may lie while it runs: mapped from flash, or copied to RAM."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,25 @@ class Board:
 
     @property
     def missing(self) -> list[str]:
-        """Programs it needs that this machine lacks."""
+        """What it needs that this machine lacks."""
         return toolchain.missing(self.data)
+
+    @property
+    def plan_only(self) -> bool:
+        """Is it known for planning alone, without firmware?"""
+        return bool(self.data.get("plan_only"))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the image may lie, of PLACES; the first is what is assumed."""
+        return tuple(self.data.get("image", ["flash"]))
+
+    @property
+    def state(self) -> str:
+        """Can it be flashed here, and if not, why?"""
+        if self.plan_only:
+            return "plan only"
+        return "needs " + ", ".join(self.missing) if self.missing else "ready"
 
 
 def folder() -> Path:
@@ -74,6 +102,10 @@ def read_board(path: Path) -> Board:
             raise EspikeError(f"field {field} is not known, or of the wrong type", where=str(path))
     if data["name"] != path.stem or data["ram_bytes"] % 8 or len(data["name"]) > 15:
         raise EspikeError("name is not the file's, or ram_bytes is no multiple of 8", where=str(path))
+    places = data.get("image", ["flash"])
+    if not places or any(place not in PLACES for place in places) or data.get("cycles_per_instruction", 1) <= 0:
+        what = "image is no list of flash and ram, or cycles_per_instruction is not positive"
+        raise EspikeError(what, where=str(path))
     return Board(data["name"], data["title"], data["ram_bytes"], data["flash_bytes"], data)
 
 
@@ -114,6 +146,8 @@ def firmware(board: Board) -> Path:
 
     Raises: EspikeError where a tool is missing or the build fails.
     """
+    if board.plan_only:
+        toolchain.require(board.data)
     path = toolchain.firmware_path(board.data)
     sources = [toolchain.ROOT / "SConstruct", folder() / f"{board.name}.json", Path(toolchain.__file__)]
     for source in (toolchain.CORE, toolchain.FIRMWARE):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from espike_sim.engine import Engine
 from espike_sim.errors import EspikeError
-from espike_sim.host import Host, ImageView
-from espike_sim.quantized import QuantizedConnectome
+from espike_sim.host import KERNELS, Host, ImageView
+from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 from espike_sim.reference import Reference
 
 from .board import BoardEngine, flash, read_meta
@@ -19,15 +20,66 @@ from .network import Network, read_network
 from .recording import Recording
 
 HOST_ENGINES = ("reference", "host")
+AUTO = "auto"
+"""Any engine here that runs the network's precision."""
 
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine that espike knows."""
+
+    name: str
+    title: str
+    precisions: tuple[str, ...]
+    """What it runs."""
+    reason: str = ""
+    """Why it does not run on this machine; empty where it does."""
+
+    def why_not(self, precision: str) -> str:
+        """Why it does not run a precision here, or an empty string."""
+        if precision not in self.precisions:
+            return f"does not run {precision}"
+        return self.reason
+
+
+def known() -> list[EngineInfo]:
+    """Every engine: those of the host in the order in which `auto` takes them, then each board."""
+    kernels = tuple(sorted(KERNELS.values()))
+    found = [
+        EngineInfo("host", "the C core in this process", kernels),
+        EngineInfo("reference", "numpy, written to be read; slow", tuple(sorted(NUMBER_TYPES))),
+    ]
+    for board in boards().values():
+        reason = "" if board.state == "ready" else board.state
+        found.append(EngineInfo(board.name, board.title, kernels, reason))
+    return found
+
+
+def choose(precision: str, exclude: str = "") -> str:
+    """The first engine that runs a precision here, other than `exclude`.
+
+    Raises: EspikeError saying of each why it does not.
+    """
+    reasons = []
+    for engine in known():
+        if engine.name == exclude:
+            continue
+        why_not = engine.why_not(precision)
+        if not why_not:
+            return engine.name
+        reasons.append(f"{engine.name} {why_not}")
+    raise EspikeError(f"no engine here runs {precision}: {'; '.join(reasons)}", do="choose another --precision")
+
+
 def make(name: str, q: QuantizedConnectome, *, put: bool = False, progress: Progress | None = None) -> Engine:
-    """The engine of a name for a network: `reference`, `host`, or a board's name or port.
+    """The engine of a name for a network: `auto`, `reference`, `host`, or a board's name or port.
 
     A board must hold the network's image, or gets it where `put`. Raises: EspikeError where it does not.
     """
+    if name == AUTO:
+        name = choose(q.precision)
     if name == "reference":
         return Reference(q)
     packed = pack(q)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from espike_sim.connectome import area_meta
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome, accumulator_bound
 
-from . import rows
+from . import row_codecs, rows
 
 VERSION = 1
 HEADER_BYTES = 136
@@ -68,8 +69,8 @@ def _counter_bytes(most: int) -> int:
 
 def _word(value: np.generic) -> int:
     """A parameter as the 32 bits of its record word: integers sign-extended, floats as their bits."""
-    if value.dtype == np.float32:
-        return int(np.asarray(value).view(np.uint32))
+    if value.dtype.kind == "f":
+        return int(np.asarray(value).view(np.uint32 if value.dtype == np.float32 else np.uint16))
     return int(value) & 0xFFFFFFFF
 
 
@@ -86,6 +87,7 @@ def _area_record(
         )
     flags = _ACCUMULATE * area.accumulate | _WIDE_INPUT * wide | int(q.guard_bits[index]) << 8
     flags |= _counter_bytes(pause) << 12 | _counter_bytes(int(q.fire_limit[part].max())) << 14
+    psp_factor = max([0, *(p.psp_factor for p in q.projections if p.source == index)])
     columns, words = 0, []
     for bit, name in enumerate(PARAMETERS):
         values = getattr(q, name)[part]
@@ -94,34 +96,73 @@ def _area_record(
         else:
             columns |= 1 << bit
             words.append(body.add("parameters", values.astype(values.dtype.newbyteorder("<")).tobytes()))
-    return [area.count, flags, columns, *words, _word(q.stimulus_limit[index]), *projections, 0, 0, 0]
+    return [area.count, flags, columns, *words, _word(q.stimulus_limit[index]), *projections, psp_factor, 0, 0]
 
 
-def _projection_record(q: QuantizedConnectome, index: int, body: _Body) -> list[int]:
+def _history(q: QuantizedConnectome) -> int:
+    """How many fire queues engines keep, for delays and learning; 0: the last alone."""
+    delays = [p.delay for p in q.projections if p.delay > 1]
+    return max([0, *delays, *(p.learning.window for p in q.projections if p.learning is not None)])
+
+
+def _number(q: QuantizedConnectome, value: float) -> int:
+    """A weight or a step as the word that an image holds."""
+    return _word(np.int32(value) if q.precision == "int8" else np.float32(value))
+
+
+def _learning_records(q: QuantizedConnectome, order: list[int], body: _Body) -> list[int]:
+    """Words of the records of the projections that learn, in stored order."""
+    sizes = np.array([p.learning is not None for p in q.projections], np.int64) * np.diff(q.projection_start)
+    first = np.cumsum(sizes) - sizes
+    words: list[int] = []
+    for number, index in enumerate(order):
+        rule = q.projections[index].learning
+        if rule is None or not sizes[index]:
+            continue
+        part = q.weight[q.projection_start[index] : q.projection_start[index + 1]]
+        steps = [_number(q, value) for value in (rule.ltp, rule.ltd, rule.low, rule.high)]
+        weights = body.add("rows", part.astype(part.dtype.newbyteorder("<")).tobytes())
+        words += [number, rule.window, *steps, int(first[index]), weights]
+    return words
+
+
+def _projection_record(q: QuantizedConnectome, index: int, body: _Body, how: Mapping[str, Any]) -> list[int]:
     projection = q.projections[index]
     source, target = q.areas[projection.source], q.areas[projection.target]
     part = slice(int(q.projection_start[index]), int(q.projection_start[index + 1]))
+    if projection.psp_factor:
+        how = {**how, "only": row_codecs.STEPWISE}
     encoded = rows.encode(
-        q.source[part].astype(np.int64) - source.first,
-        q.target[part].astype(np.int64) - target.first,
+        q.source[part] - np.uint32(source.first),
+        q.target[part] - np.uint32(target.first),
         q.weight[part],
         target.count,
         q.precision,
+        sources=source.count,
+        generator=projection.generator,
+        learns=projection.learning is not None,
+        **how,
     )
     codec = encoded.codec | projection.shift << 8 | encoded.block_log2 << 16 | encoded.escapes << 24
-    record = [projection.source | projection.target << 16, codec, encoded.source_first, len(encoded.offsets) - 1]
-    record.append(body.add("index", encoded.bases.tobytes()))
-    record.append(body.add("index", encoded.offsets.tobytes()))
-    record.append(body.add("rows", encoded.data))
-    return [*record, len(encoded.data), part.stop - part.start, 1, 0, 0]
+    codec |= (projection.psp_factor > 0) << 25
+    record = [projection.source | projection.target << 16, codec, encoded.source_first, encoded.rows]
+    if len(encoded.bases):
+        record += [body.add("index", encoded.bases.tobytes()), body.add("index", encoded.offsets.tobytes())]
+    else:
+        record += encoded.words
+    book = body.add("rows", encoded.book) if encoded.book else 0
+    record += [body.add("rows", encoded.data), len(encoded.data)]
+    return [*record, part.stop - part.start, projection.delay, book, encoded.bodies]
 
 
 def _words(values: list[int]) -> bytes:
     return np.array(values, dtype="<u4").tobytes()
 
 
-def pack(q: QuantizedConnectome) -> Packed:
+def pack(q: QuantizedConnectome, *, optimize: str = "size", only: Collection[int] | None = None) -> Packed:
     """Encode a quantized connectome. The same input gives the same bytes on any machine.
+
+    optimize: what row codecs are chosen by, one of rows.OPTIMIZE; only: codecs to choose from (None: all).
 
     Projections are stored by source area; among those of one area their order is kept, and with it the order of
     every sum (docs/numbers.md). Raises: EspikeError where a field of the format cannot hold the network.
@@ -137,7 +178,13 @@ def pack(q: QuantizedConnectome) -> Packed:
         projections = (projection_first, per_area[index])
         area_records.append(_area_record(q, index, bool(wide[index]), projections, body))
         projection_first += per_area[index]
-    projection_records = [_projection_record(q, p, body) for p in order]
+    how = {"optimize": optimize, "only": only}
+    projection_records = [_projection_record(q, p, body, how) for p in order]
+    plastic = [record for record in projection_records if record[1] & 0xFF == row_codecs.PLASTIC]
+    for number, record in enumerate(plastic):
+        record[10] = number
+    learning = _learning_records(q, order, body)
+    learning_at = body.add("records", _words(learning)) if learning else 0
     areas = body.add("records", _words([word for record in area_records for word in record]))
     projections_at = body.add("records", _words([word for record in projection_records for word in record]))
     power_value = np.ascontiguousarray(q.power_value).view(np.uint32)
@@ -151,8 +198,8 @@ def pack(q: QuantizedConnectome) -> Packed:
     timestep_us = round(q.timestep_s * 1e6)
     if end + len(checks) >= 1 << 32 or timestep_us >= 1 << 32:
         raise EspikeError("the image would pass 4 GiB, or its timestep 4294 s", do="make the network smaller")
-    tail = bytes([PRECISION_CODES[q.precision], q.candidates_only, 0, 0])
-    tail += _words([*counts, areas, projections_at, power, meta_at, len(meta), end, timestep_us, 0])
+    tail = bytes([PRECISION_CODES[q.precision], q.candidates_only]) + _history(q).to_bytes(2, "little")
+    tail += _words([*counts, areas, projections_at, power, meta_at, len(meta), end, timestep_us, learning_at])
     tail += bytes.fromhex(q.hash) + (bytes.fromhex(q.genome_hash) or bytes(32))
     head = b"ESPK" + _words([VERSION, end + len(checks)])
     crc = zlib.crc32(checks, zlib.crc32(tail, zlib.crc32(head)))

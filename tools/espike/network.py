@@ -102,6 +102,11 @@ def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
     return quantize(load_connectome(path, options), options.precision)
 
 
+def precision_of(path: Path, options: Options) -> str:
+    """The precision at which a file's network would run. Raises: EspikeError as `load_quantized`."""
+    return load_image(path).precision if kind_of(path) == "image" else load_quantized(path, options).precision
+
+
 def _beside(path: Path) -> QuantizedConnectome:
     view = load_image(path)
     beside = quantized_path(path)
@@ -196,7 +201,7 @@ def read_network(meta: bytes, precision: str, where: str) -> Network:
     return Network(precision, areas, scale, limit)
 
 
-def packed_view(quantized: QuantizedConnectome) -> tuple[Packed, ImageView]:
-    """A quantized connectome as image bytes, and their checked view."""
-    packed = pack(quantized)
+def packed_view(quantized: QuantizedConnectome, optimize: str = "size") -> tuple[Packed, ImageView]:
+    """A quantized connectome as image bytes, and their checked view; optimize: what row codecs are chosen by."""
+    packed = pack(quantized, optimize=optimize)
     return packed, ImageView(packed.data)

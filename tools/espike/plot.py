@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from espike_sim.connectome import Area
 from espike_sim.errors import EspikeError
 from espike_sim.ledger import Ledger
+from espike_sim.similarity import Comparison
 
 SUFFIXES = (".png", ".svg")
 AREAS_MOST = 24
@@ -131,6 +132,41 @@ def potentials(
                 axes.axhline(thresholds[name], color=line.get_color(), linewidth=0.8, linestyle=(0, (4, 3)))
         _line_axes(axes, f"potential, {unit}" if unit else "potential", named=bool(traces))
         _titles(axes, title, "thresholds dashed" if thresholds else "")
+    return path
+
+
+def comparison(found: Comparison, path: Path, *, title: str = "", size_in: tuple[float, float] = (10, 4.5)) -> Path:
+    """What two runs decide alike: the share over bursts, and F1 of the areas with the most spikes -> `path`.
+
+    Raises: EspikeError where matplotlib is missing or `path` is no PNG or SVG.
+    """
+    bursts = len(found.agreement)
+    window = max(1, bursts // 100)
+    busiest = sorted(found.areas, key=lambda s: -(2 * s.both + s.only_a + s.only_b))[:AREAS_MOST]
+    shown = [s for s in found.areas if s in busiest]
+    with _figure(path, size_in) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+        burst = np.arange(1, bursts + 1)
+        left.plot(burst, _smooth(100 * found.agreement, window), color=_INK, linewidth=1.1)
+        left.set_ylim(top=100 + 0.05 * max(0.01, 100 - 100 * float(found.agreement.min(initial=1))))
+        left.ticklabel_format(axis="y", useOffset=False)
+        _line_axes(left, "equal decisions, %", named=False)
+        mean = f", mean of {window} bursts" if window > 1 else ""
+        _titles(left, title, f"{100 * found.total.decisions_equal:.6g} % of {bursts:,} bursts' decisions{mean}")
+        names = [*(s.name for s in shown), "all"]
+        values = [*(s.f1 for s in shown), found.total.f1]
+        rows = np.arange(len(names))[::-1]
+        right.barh(rows, values, color=[*[_INK] * len(shown), "#7a8794"], height=0.7)
+        right.set_yticks(rows, [name[:24].replace("$", r"\$") for name in names])
+        right.tick_params(axis="y", length=0)
+        right.set_xlim(0, 1)
+        for row, value in zip(rows, values, strict=True):
+            inside = value > 0.3
+            right.text(
+                value - 0.02 if inside else value + 0.02, row, f"{value:.4f}", va="center", fontsize=7.5,
+                ha="right" if inside else "left", color="white" if inside else _INK,
+            )  # fmt: skip
+        _titles(right, "", f"F1 of spikes, {found.total.f1:.4f} in all")
     return path
 
 

@@ -66,8 +66,10 @@ def parse(specs: Sequence[str], network: Network) -> list[Stream]:
             out.append(Stream("fired", "fired", 0, network.neurons))
             continue
         bits = _bits(parts[1] if len(parts) == 2 else "8" if source == "potentials" else "0", where)
-        if bits == 0 and network.precision == "fp32":
-            raise EspikeError("an fp32 network has no lossless numbers", where=where, do="give 3, 5, 7 or 8 bits")
+        if bits == 0 and network.precision != "int8":
+            raise EspikeError(
+                f"an {network.precision} network has no lossless numbers", where=where, do="give 3, 5, 7 or 8 bits"
+            )
         try:
             areas = find_areas(parts[0], network)
         except EspikeError as error:

@@ -79,7 +79,9 @@ def firmware_path(board: dict[str, Any]) -> Path:
 
 
 def missing(board: dict[str, Any]) -> list[str]:
-    """Programs that the board needs and this machine lacks."""
+    """What the board needs and this machine lacks: programs, or firmware where espike only plans for it."""
+    if board.get("plan_only"):
+        return ["firmware for it"]
     programs = [board["compiler"], *([board["emulator"]] if "emulator" in board else [])]
     return [program for program in programs if shutil.which(program) is None]
 
@@ -87,6 +89,9 @@ def missing(board: dict[str, Any]) -> list[str]:
 def require(board: dict[str, Any]) -> None:
     """Raises: EspikeError naming what to install where the board's programs are missing."""
     lacking = missing(board)
+    if board.get("plan_only"):
+        what = "espike plans for this board, and cannot build or flash its firmware yet"
+        raise EspikeError(what, where=f"board {board['name']}", do="espike boards lists those that run")
     if lacking:
         packages = " ".join(board.get("packages", ["gcc"]))
         raise EspikeError(

@@ -32,14 +32,15 @@ def core_text_bytes(folder: Path, precision: str) -> int:
     one by one and linked with it under --gc-sections; summed is what the link map lists as kept from them, and from
     libgcc, whose software floats fp32 needs.
     """
-    return _linked_bytes(folder, "entry", [f"-DLINK_KERNEL=spk_kernel_{precision}"])
+    only = ["-DSPK_INT8_ONLY"] if precision == "int8" else []
+    return _linked_bytes(folder, "entry", [f"-DLINK_KERNEL=spk_kernel_{precision}", *only])
 
 
 def _linked_bytes(folder: Path, entry: str, defines: list[str]) -> int:
     b = board()
     toolchain.require(b)
-    flags = [*toolchain.board_flags(b), *defines]
-    name = "-".join([entry, *(define.split("_")[-1] for define in defines)])
+    flags = [*toolchain.board_flags(b), "-fno-lto", *defines]  # so that each section keeps the name of its file
+    name = "-".join([entry, *(define.split("_")[-1] for define in defines if "=" in define)])
     objects = {source: folder / f"core-{source.stem}.o" for source in toolchain.core_sources()}
     main = folder / f"{name}.o"
     for source, output in {**objects, HERE / f"{entry}.c": main}.items():
@@ -66,7 +67,7 @@ def int8_firmware(folder: Path) -> Path:
     b = board()
     output = folder / "int8.elf"
     flags = [*toolchain.board_flags(b), *toolchain.firmware_defines(b), f"-I{toolchain.FIRMWARE}"]
-    flags += ["-DAPP_FP32=0", "-DAPP_SEGMENT_2=0", *toolchain.link_flags(b)]
+    flags += ["-DAPP_FP32=0", "-DSPK_INT8_ONLY", "-DAPP_SEGMENT_2=0", "-DAPP_LEARNING=0", *toolchain.link_flags(b)]
     command = [b["compiler"], *flags, *toolchain.firmware_sources(b), *toolchain.link_libraries(b), "-o", output]
     toolchain.run(command, where=f"board {b['name']}")
     return output

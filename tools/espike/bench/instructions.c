@@ -33,13 +33,20 @@ static const uint32_t *run_burst(spk_engine_t *engine, const uint32_t *job) {
     return job;
 }
 
+/* The kernel that runs an image; the ones that learn do the same where nothing does. */
+static const spk_kernel_t *kernel_of(const spk_image_t *image) {
+    return image->precision == SPK_PRECISION_FP32   ? &spk_kernel_fp32_learning
+           : image->precision == SPK_PRECISION_FP16 ? &spk_kernel_fp16_learning
+                                                    : &spk_kernel_int8_learning;
+}
+
 int main(void) {
     static spk_image_t image;
     static spk_engine_t engine;
     int error = spk_image_open(&image, IMAGE, IMAGE_BYTES);
     for (const uint32_t *job = JOB; error == SPK_OK && *job != 0;) {
         uint32_t bursts = *job++;
-        error = spk_engine_init(&engine, &image, &spk_kernel_int8, arena, sizeof arena, 0);
+        error = spk_engine_init(&engine, &image, kernel_of(&image), arena, sizeof arena, 0);
         for (; error == SPK_OK && bursts != 0; bursts--) {
             job = run_burst(&engine, job);
         }

@@ -30,13 +30,14 @@ from . import networks
 
 HERE = Path(__file__).resolve().parent
 BOARD = "emu-rv32"
-FLAGS = ("-O2",)
+FLAGS = ("-O2", "-mno-save-restore", "-fjump-tables", "-fmove-loop-invariants", "-fno-lto")
+"""Behind the flags of the board, which ask for few bytes."""
 JOB_ADDRESS, IMAGE_ADDRESS = 0x80800000, 0x81000000
 MACHINE = ["-M", "virt", "-m", "64M", "-bios", "none", "-icount", "shift=0", "-display", "none", "-monitor", "none"]
 TIMEOUT_S = 60
 
 NEURONS, FAN_OUT, SOURCES = 1000, 64, 20
-"""The network of the event keys: 2 % of its neurons have fired."""
+"""The network of the event keys: 2 % of its neurons have fired (dense rows: 20 of 64)."""
 
 Entries = list[tuple[int, int]]
 """(neuron, codes), neurons ascending"""
@@ -64,19 +65,24 @@ def available() -> bool:
     return not toolchain.missing(board())
 
 
-def build(folder: Path) -> Path:
-    """The counting program, compiled at -O2 -> its path."""
-    path = folder / "instructions.elf"
+def build(folder: Path, flags: Sequence[str] = FLAGS) -> Path:
+    """The counting program, compiled with `flags` behind those of the board -> its path."""
+    path = folder / f"instructions{''.join(flags)}.elf"
     sources = [*toolchain.core_sources(), HERE / "instructions.c"]
-    return toolchain.compile_program(board(), sources, path, flags=FLAGS)
+    return toolchain.compile_program(board(), sources, path, flags=flags)
 
 
 def count(program: Path, q: QuantizedConnectome, runs: Sequence[Run]) -> list[list[Burst]]:
     """Run the stimuli of `runs`, each from a reset, on the emulator -> the bursts of each run."""
+    return count_image(program, pack(q).data, runs)
+
+
+def count_image(program: Path, data: bytes, runs: Sequence[Run]) -> list[list[Burst]]:
+    """The same of an image; an fp32 network's entries hold the bits of their values."""
     words = [word for run in runs for word in (len(run), *(w for entries in run for w in _burst_words(entries)))]
     with tempfile.TemporaryDirectory(prefix="espike-bench-") as folder:
         image, job = Path(folder, "image.spk"), Path(folder, "job.bin")
-        image.write_bytes(pack(q).data)
+        image.write_bytes(data)
         job.write_bytes(np.array([*words, 0], np.int64).astype("<u4").tobytes())
         loaded = [f"loader,file={job},addr={JOB_ADDRESS:#x},force-raw=on"]
         loaded.append(f"loader,file={image},addr={IMAGE_ADDRESS:#x},force-raw=on")
@@ -104,20 +110,16 @@ def emulate(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def rows_network(*, uniform: bool = False, candidates_only: bool = False) -> QuantizedConnectome:
-    """1,000 plain neurons with random rows of 64; uniform: all weights equal.
-
-    No sum of a burst reaches the threshold.
-    """
-    weights = (20, 20) if uniform else (-100, 100)
+def rows_network(kind: str = "d8w8", *, candidates_only: bool = False) -> QuantizedConnectome:
+    """1,000 plain neurons (dense: 64) with rows of 64 of a codec. No sum of a burst reaches the threshold."""
     neurons = networks.Neurons(threshold=2000, leak=1 / 16, stimulus_limit=2047)
-    synapses = networks.random_rows(NEURONS, FAN_OUT, weights, seed=1)
-    return networks.network(NEURONS, synapses, neurons, candidates_only=candidates_only)
+    return networks.rows_network(kind, NEURONS, FAN_OUT, neurons, candidates_only=candidates_only)
 
 
 def per_event(program: Path, q: QuantizedConnectome) -> float:
     """Instructions of propagation per synaptic event, SOURCES neurons having fired."""
-    sources = np.arange(SOURCES) * (NEURONS // SOURCES) + 7
+    step = q.neurons // SOURCES
+    sources = np.arange(SOURCES) * step + min(7, step - 1)
     read = np.isin(q.source, sources)
     sums = np.bincount(q.target[read], weights=q.weight[read], minlength=q.neurons).astype(int)
     reached = np.unique(q.target[read])
@@ -129,20 +131,31 @@ def per_event(program: Path, q: QuantizedConnectome) -> float:
     return (with_rows[1].instructions - without[1].instructions) / with_rows[1].events
 
 
-def plain_network(count_: int) -> QuantizedConnectome:
+def plain_network(count_: int, precision: str = "int8") -> QuantizedConnectome:
     """Neurons that leak, without synapses."""
-    return networks.network(count_, networks.NO_SYNAPSES, networks.Neurons(leak=1 / 16))
+    return networks.network(count_, networks.NO_SYNAPSES, networks.Neurons(leak=1 / 16), precision=precision)
 
 
-def per_neuron(program: Path, *, quiet: bool) -> float:
+def per_neuron(program: Path, *, quiet: bool = False, precision: str = "int8") -> float:
     """Instructions of a burst per neuron; quiet: at rest without input in an area that input reaches, else charged and
     with input."""
 
     def burst(neurons: int) -> int:
-        entries: Entries = [(neuron, 100 + neuron % 50) for neuron in range(1 if quiet else neurons)]
-        return count(program, plain_network(neurons), [[entries, entries]])[0][1].instructions
+        amounts = 100 + np.arange(1 if quiet else neurons) % 50
+        values = amounts if precision == "int8" else amounts.astype(np.float32).view(np.uint32)
+        entries: Entries = list(enumerate(values.tolist()))
+        return count(program, plain_network(neurons, precision), [[entries, entries]])[0][1].instructions
 
     return (burst(2048) - burst(1024)) / 1024
+
+
+def float_ratio(program: Path, folder: Path) -> float:
+    """Instructions per neuron of the fp32 kernel over those of `float_loop.c`, which is written by hand."""
+    written = folder / "float_loop.elf"
+    toolchain.compile_program(board(), [HERE / "float_loop.c"], written, flags=FLAGS)
+    told = emulate([board()["emulator"], *MACHINE, "-serial", "stdio", "-kernel", str(written)])
+    short, long = (int(line, 16) for line in told.split())
+    return per_neuron(program, precision="fp32") / ((long - short) / 1024)
 
 
 def burst_empty(program: Path) -> int:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from .. import toolchain, traces
-from . import agreement, code, instructions, native, networks, segments, sizes, speed, telemetry
+from . import (
+    agreement,
+    code,
+    fidelity,
+    growth,
+    instructions,
+    native,
+    networks,
+    peers,
+    segments,
+    sizes,
+    speed,
+    telemetry,
+)
 
 Number = int | float
 RESIDENT_BURSTS = 100
@@ -22,7 +35,14 @@ class Bench:
     folder: Path
     full: bool = False
     boards: Sequence[agreement.EngineMaker] = ()
+    python: str | None = None
+    """The interpreter that has the peers; None: `peers.against_peers` says."""
+    tell: Callable[[str], None] = lambda _: None
+    """Called with what a key that takes long does next."""
     races: dict[str, tuple[float, list[speed.Rate]] | None] = field(default_factory=dict)
+    peer_races: dict[str, peers.Race] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why keys without a figure have none, as far as it is known."""
 
     @cached_property
     def cross(self) -> bool:
@@ -57,6 +77,15 @@ class Bench:
             self.races[name] = speed.against_loop(name, self.folder)
         return self.races[name]
 
+    def peer_ratio(self, peer: str, name: str) -> float | None:
+        """The host engine over a peer on one of networks.PEERS; None with its reason where there is none."""
+        if name not in self.peer_races:
+            self.peer_races[name] = peers.against_peers(name, self.folder, self.python, tell=self.tell)
+        race = self.peer_races[name]
+        if peer in race.reasons:
+            self.reasons[f"host_ratio_{peer}_{name}"] = race.reasons[peer]
+        return race.ratios.get(peer)
+
 
 @dataclass(frozen=True)
 class Key:
@@ -82,13 +111,15 @@ def _rv32(measure: Callable[[Path], Number]) -> Callable[[Bench], Number | None]
     return lambda bench: None if bench.program is None else measure(bench.program)
 
 
-def _events(*, uniform: bool = False, candidates_only: bool = False) -> Callable[[Bench], Number | None]:
+def _events(kind: str, *, candidates_only: bool = False) -> Callable[[Bench], Number | None]:
     def measure(program: Path) -> Number:
-        return instructions.per_event(
-            program, instructions.rows_network(uniform=uniform, candidates_only=candidates_only)
-        )
+        return instructions.per_event(program, instructions.rows_network(kind, candidates_only=candidates_only))
 
     return _rv32(measure)
+
+
+def _rows_flash(kind: str) -> Callable[[Bench], Number]:
+    return lambda bench: sizes.rows_flash_bytes(kind)
 
 
 def _core_text(precision: str) -> Callable[[Bench], Number | None]:
@@ -115,7 +146,20 @@ def _rates(name: str, figure: Callable[[list[speed.Rate]], float]) -> Callable[[
     return take
 
 
-def _million(figure: Callable[[native.NativeRun], float]) -> Callable[[Bench], Number | None]:
+def _peer_keys() -> Iterator[Key]:
+    """The same networks in other simulators; those of one network are measured together."""
+    for name, floors in peers.FLOORS.items():
+        for peer, floor in floors.items():
+            yield _peer_ratio_key(peer, name, floor)
+
+
+def _peer_ratio_key(peer: str, name: str, floor: float) -> Key:
+    about = f"events per second over {peers.NAMES[peer]}, {networks.PEERS[name].about}"
+    return Key(f"host_ratio_{peer}_{name}", "x", floor, ">=", about,
+               lambda bench: bench.peer_ratio(peer, name), full=True)  # fmt: skip
+
+
+def _million(figure: Callable[[native.NativeRun], float | None]) -> Callable[[Bench], Number | None]:
     return lambda bench: None if bench.million is None else figure(bench.million)
 
 
@@ -129,6 +173,27 @@ def _segment_text(bench: Bench) -> Number | None:
 
 def _times(figure: Callable[[dict[str, float]], float]) -> Callable[[Bench], Number | None]:
     return lambda bench: None if bench.segment_times is None else figure(bench.segment_times)
+
+
+def _layered_keys() -> Iterator[Key]:
+    """int8 beside fp32 on a feed-forward network, free running."""
+    yield Key("int8_decision_agreement_layered", "share", 0.99, ">=", "equal (neuron, burst) decisions, free running",
+              lambda _: fidelity.of_network("layered").free.decisions_equal)  # fmt: skip
+    yield Key("int8_spike_f1_layered", "F1", 0.97, ">=", "spikes of fp32 and int8, free running",
+              lambda _: fidelity.of_network("layered").free.f1)  # fmt: skip
+
+
+def _recurrent_keys(name: str) -> Iterator[Key]:
+    """int8 beside fp32 on a recurrent network with lognormal weights."""
+    what = f"{int(name):,} neurons, recurrent"
+    yield Key(f"int8_ahead_agreement_{name}", "share", 0.9995, ">=", f"{what}: one burst ahead from equal states",
+              lambda _: fidelity.of_network(name).ahead.decisions_equal)  # fmt: skip
+    yield Key(f"int8_ahead_f1_{name}", "F1", 0.995, ">=", "the same, spikes",
+              lambda _: fidelity.of_network(name).ahead.f1)  # fmt: skip
+    yield Key(f"int8_free_f1_{name}", "F1", None, "", "the same, free running",
+              lambda _: fidelity.of_network(name).free.f1)  # fmt: skip
+    yield Key(f"int8_rate_correlation_{name}", "r", 0.99, ">=", "rates of neurons over 1,500 bursts",
+              lambda _: fidelity.of_network(name).rate_correlation)  # fmt: skip
 
 
 PUSH, DECODE = {8: 2.1, 7: 2.5, 5: 2.5, 3: 2.5}, {8: 1.25, 7: 1.65, 5: 1.65, 3: 1.65}
@@ -189,18 +254,26 @@ def _peer_key(peer: str, name: str) -> Key:
 KEYS: tuple[Key, ...] = (
     Key("ram_bytes_per_neuron_lif", "B", 4.5, "<=", "RAM of a plain LIF neuron, int8, N = 1,000",
         lambda bench: sizes.plain_ram_bytes("int8")),
+    Key("ram_bytes_per_neuron_lif_fp16", "B", None, "", "the same network in fp16",
+        lambda bench: sizes.plain_ram_bytes("fp16")),
     Key("ram_bytes_per_neuron_lif_fp32", "B", None, "", "the same network in fp32",
         lambda bench: sizes.plain_ram_bytes("fp32")),
     Key("ram_bytes_per_neuron_feagi", "B", 6.5, "<=", "int8 with refractory period, consecutive fire limit and snooze",
         lambda bench: sizes.feagi_ram_bytes()),
-    Key("flash_bytes_per_synapse_d8w8", "B", 2.05, "<=", "rows and row index, N = 1,000, 64 random targets each",
-        lambda bench: sizes.rows_flash_bytes((-100, 100))),
-    Key("flash_bytes_per_synapse_uniform", "B", 1.09, "<=", "the same with one weight per row",
-        lambda bench: sizes.rows_flash_bytes((20, 20))),
+    Key("fit_ratio_int8_fp32", "x", 2.0, ">=", "neurons that fit an ESP32-C3, fan-out 50, image in RAM, int8 over fp32",
+        lambda bench: sizes.fit_ratio()),
+    Key("flash_bytes_per_synapse_dense8", "B", 1.05, "<=", "rows and row index, 64 x 64, all pairs",
+        _rows_flash("dense8")),
+    Key("flash_bytes_per_synapse_d8w8", "B", 2.05, "<=", "the same, N = 1,000, 64 random targets each",
+        _rows_flash("d8w8")),
+    Key("flash_bytes_per_synapse_uniform", "B", 1.09, "<=", "the same with one weight per row", _rows_flash("uniform")),
+    Key("flash_bytes_per_synapse_d8w4", "B", 1.60, "<=", "the same with 16 distinct weights", _rows_flash("d8w4")),
+    Key("flash_bytes_per_synapse_b53", "B", 1.20, "<=", "the same with 8 distinct weights", _rows_flash("b53")),
+    Key("flash_bytes_per_synapse_procedural", "B", 0.05, "<=", "the same drawn from a seed", _rows_flash("procedural")),
     Key("flash_bytes_per_synapse_22590_500k", "B", 3.15, "<=", "one randomly wired area of 22,590 neurons",
         _peer_flash("22590_500k")),
     Key("flash_bytes_per_synapse_1200k_12m", "B", 4.2, "<=", "one randomly wired area of 1.2 million neurons",
-        _peer_flash("1200k_12m"), full=True),
+        _peer_flash("1200k_12m")),
     Key("core_text_bytes_rv32", "B", 14336, "<=", "code and constants of the core in an int8 firmware, -Os",
         _core_text("int8")),
     Key("core_text_bytes_rv32_fp32", "B", None, "", "the same for fp32, software floats included",
@@ -213,16 +286,27 @@ KEYS: tuple[Key, ...] = (
         _firmware(code.firmware_text_bytes)),
     Key("firmware_ram_bytes_rv32", "B", 8192, "<=", "its RAM without the network",
         _firmware(code.firmware_ram_bytes)),
-    Key("rv32_instr_per_event_d8w8", "instructions", 10.2, "<=", "whole propagation per event, rows of 64, 2 % fired",
-        _events()),
-    Key("rv32_instr_per_event_uniform", "instructions", 8.5, "<=", "the same with one weight per row",
-        _events(uniform=True)),
+    Key("rv32_instr_per_event_dense8", "instructions", 5.0, "<=", "whole propagation per event, 64 x 64, 20 fired",
+        _events("dense8")),
+    Key("rv32_instr_per_event_uniform", "instructions", 8.5, "<=", "one weight per row, rows of 64, 2 % fired",
+        _events("uniform")),
+    Key("rv32_instr_per_event_d8w8", "instructions", 10.2, "<=", "one weight per synapse", _events("d8w8")),
+    Key("rv32_instr_per_event_d8w4", "instructions", 11, "<=", "16 distinct weights", _events("d8w4")),
+    Key("rv32_instr_per_event_b53", "instructions", 14.5, "<=", "8 distinct weights", _events("b53")),
+    Key("rv32_instr_per_event_procedural", "instructions", 17, "<=", "synapses drawn from a seed",
+        _events("procedural")),
     Key("rv32_instr_per_event_d8w8_candidates", "instructions", 12.2, "<=", "d8w8 where candidates are marked",
-        _events(candidates_only=True)),
+        _events("d8w8", candidates_only=True)),
     Key("rv32_instr_per_neuron_lif", "instructions", 20, "<=", "an updated neuron, int8, plain LIF",
         _rv32(lambda program: instructions.per_neuron(program, quiet=False))),
     Key("rv32_instr_per_neuron_quiet", "instructions", 1.5, "<=", "a neuron at rest without input",
         _rv32(lambda program: instructions.per_neuron(program, quiet=True))),
+    Key("rv32_instr_per_neuron_lif_fp32", "instructions", None, "", "an updated neuron, fp32, floats in software",
+        _rv32(lambda program: instructions.per_neuron(program, precision="fp32"))),
+    Key("rv32_instr_per_neuron_lif_fp16", "instructions", None, "", "an updated neuron, fp16, floats in software",
+        _rv32(lambda program: instructions.per_neuron(program, precision="fp16"))),
+    Key("rv32_instr_ratio_fp32_by_hand", "x", 1.02, "<=", "the same over a float kernel written by hand",
+        lambda bench: None if bench.program is None else instructions.float_ratio(bench.program, bench.folder)),
     Key("rv32_instr_per_burst_empty", "instructions", 600, "<=", "a burst of 1,000 neurons at rest",
         _rv32(instructions.burst_empty)),
     Key("rv32_instr_per_value_segment_push_b8", "instructions", 40, "<=", "an int16 value of a frame of 512, 8 bits",
@@ -252,7 +336,10 @@ KEYS: tuple[Key, ...] = (
     Key("host_burst_us_1200k_12m", "us", None, "", "a burst of 1.2 million neurons at 1 % firing",
         _million(lambda run: 1e6 * run.seconds / RESIDENT_BURSTS), full=True),
     Key("host_rss_mb_1200k_12m", "MB", 200, "<=", "memory resident while it runs",
-        _million(lambda run: run.resident_bytes / 1e6), full=True),
+        _million(lambda run: run.resident_bytes / 1e6 or None), full=True),
+    Key("grow_pack_peak_mb_1200k_12m", "MB", 1024, "<=", "most memory of `grow` and `pack`, 12 million synapses",
+        lambda bench: growth.peak_mb(bench.folder), full=True),
+    *_peer_keys(),
     Key("segment_state_bytes", "B", 64, "<=", "a stream without its buffer and scales",
         lambda bench: segments.state_bytes()),
     *(key for bits in segments.WIDTHS for key in _width_keys(bits)),
@@ -267,18 +354,24 @@ KEYS: tuple[Key, ...] = (
         lambda bench: segments.wasm_push_us(simd=False)),
     Key("link_telemetry_ratio", "x", 4, ">=", "4 B per id and potential over bytes on the wire, emu-rv32",
         lambda bench: telemetry.wire_ratio() if bench.cross else None),
+    *_layered_keys(),
+    *(key for name in ("100", "1000", "10000") for key in _recurrent_keys(name)),
     Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",
         lambda bench: agreement.engines_equal_bursts(bench.boards, full=bench.full)),
 )  # fmt: skip
 
 
 Progress = Callable[[str, int, int], None]
-"""(key about to be taken, keys taken, keys to take)"""
+"""(key about to be taken or what it does next, keys taken, keys to take)"""
 
 
 def chosen(only: str | None, full: bool) -> list[Key]:
     """The keys of a run: those that begin with `only`; a full run's own ones where it is full or names them whole."""
     return [key for key in KEYS if key.name.startswith(only or "") and (full or not key.full or key.name == only)]
+
+
+def _tell(progress: Progress, done: int, total: int, what: str) -> None:
+    progress(what, done, total)
 
 
 def measure(
@@ -287,18 +380,26 @@ def measure(
     full: bool = False,
     progress: Progress | None = None,
     boards: Sequence[agreement.EngineMaker] = (),
+    python: str | None = None,
+    reasons: dict[str, str] | None = None,
 ) -> dict[str, Number | None]:
     """Take the figures whose keys begin with `only` (None: all) -> key to value, None where this machine cannot.
 
     boards: makers of further engines for `engines_equal_bursts`; each gets a packed image and runs a share.
+    python: the interpreter that has other simulators, None: what ESPIKE_PEERS names, else this one.
+    reasons: takes why a key has no figure.
+
     Raises: EspikeError where a build or an emulator fails, or two engines that must agree do not.
     """
     keys = chosen(only, full)
     figures: dict[str, Number | None] = {}
     with tempfile.TemporaryDirectory(prefix="espike-bench-") as folder:
-        bench = Bench(Path(folder), full, boards)
+        bench = Bench(Path(folder), full, boards, python)
         for done, key in enumerate(keys):
             if progress is not None:
                 progress(key.name, done, len(keys))
+                bench.tell = partial(_tell, progress, done, len(keys))
             figures[key.name] = key.take(bench)
+    if reasons is not None:
+        reasons |= bench.reasons
     return figures

@@ -1,12 +1,17 @@
 /* image file + start values -> events, seconds and memory: the core in a process of its own, for callgrind and for
  * resident memory. Arguments: image, start values (one int32 per neuron), bursts to warm up, bursts to measure. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "espike/engine.h"
+#include "espike/expand.h"
 
 /* The bursts that count: callgrind collects inside this function only. */
 __attribute__((noinline)) void measured_bursts(spk_engine_t *engine, long bursts);
@@ -15,6 +20,22 @@ void measured_bursts(spk_engine_t *engine, long bursts) {
     for (; bursts > 0; bursts--) {
         spk_engine_burst(engine);
     }
+}
+
+/* A file as memory that comes and goes by pages. */
+static uint8_t *map_file(const char *path, size_t *size) {
+    struct stat about;
+    int file = open(path, O_RDONLY);
+    if (file < 0 || fstat(file, &about) != 0) {
+        exit(2);
+    }
+    *size = (size_t)about.st_size;
+    void *bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (bytes == MAP_FAILED) {
+        exit(2);
+    }
+    close(file);
+    return bytes;
 }
 
 static void *read_file(const char *path, size_t *size) {
@@ -55,10 +76,16 @@ static long resident_kb(void) {
 static void start(spk_engine_t *engine, const char *image_path, const char *values_path) {
     static spk_image_t image;
     size_t size = 0;
-    const uint8_t *bytes = read_file(image_path, &size);
+    uint8_t *bytes = map_file(image_path, &size);
     if (spk_image_open(&image, bytes, size) != SPK_OK) {
         exit(3);
     }
+    static spk_expansion_t expansion;
+    size_t expanded = spk_expansion_bytes(&image);
+    if (spk_expand(&image, &expansion, malloc(expanded), expanded) != SPK_OK) {
+        exit(4);
+    }
+    madvise(bytes, size, MADV_DONTNEED); /* whoever needs a page again gets it from the file */
     size_t ram = spk_engine_ram_bytes(&image);
     if (spk_engine_init(engine, &image, &spk_kernel_int8, malloc(ram), ram, 0) != SPK_OK) {
         exit(4);

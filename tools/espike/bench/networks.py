@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from espike_sim import procedural
 from espike_sim.connectome import Area
 from espike_sim.engine import CodedStimulus
+from espike_sim.generator import Generator
 from espike_sim.quantized import ALWAYS, NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
 
 I64 = NDArray[np.int64]
@@ -82,6 +84,29 @@ def random_rows(count: int, fan_out: int, weights: tuple[int, int], seed: int) -
     return np.repeat(np.arange(count, dtype=np.int64), fan_out), target, weight
 
 
+def rows_network(
+    kind: str, count: int, fan_out: int, neurons: Neurons, *, candidates_only: bool = False
+) -> QuantizedConnectome:
+    """The network of a row codec: `fan_out` random targets for each of `count` neurons; dense: all pairs of `fan_out`.
+
+    kind: d8w8, uniform (one weight per row), d8w4 and b53 (16 and 8 distinct weights), dense8 or procedural.
+    """
+    if kind == "dense8":
+        ids = np.arange(fan_out, dtype=np.int64)
+        weight = np.random.default_rng(1).integers(-100, 101, fan_out * fan_out)
+        synapses = np.repeat(ids, fan_out), np.tile(ids, fan_out), weight
+        return network(fan_out, synapses, neurons, candidates_only=candidates_only)
+    if kind == "procedural":
+        rule = Generator(1, fan_out, tuple(range(-75, 85, 10)))
+        source, target, drawn = procedural.synapses(rule.seed, count, fan_out, count, rule.levels)
+        q = network(count, (source, target, drawn.astype(np.int64)), neurons, candidates_only=candidates_only)
+        return replace(q, projections=(replace(q.projections[0], generator=rule),))
+    weights = {"d8w8": (-100, 100), "uniform": (5, 40), "d8w4": (-8, 7), "b53": (-4, 3)}[kind]
+    source, target, weight = random_rows(count, fan_out, weights, seed=1)
+    weight = np.repeat(weight[::fan_out], fan_out) if kind == "uniform" else weight
+    return network(count, (source, target, weight), neurons, candidates_only=candidates_only)
+
+
 @dataclass(frozen=True)
 class PeerNetwork:
     """A self-driven network of 80 % excitatory (10..30) and 20 % inhibitory (-40..-120) neurons, threshold 1016."""
@@ -93,11 +118,17 @@ class PeerNetwork:
     drive: tuple[int, int]
     """Lowest and highest power of a neuron; from 64 on it fires without input."""
 
+    @property
+    def about(self) -> str:
+        """Its size in words."""
+        return f"{self.count:,} neurons, {self.synapses:,} synapses"
+
 
 PEERS = {
     "1k_50k": PeerNetwork(1_000, 50_000, 50, (48, 76)),
     "10k_1m": PeerNetwork(10_000, 1_000_000, 100, (57, 68)),
     "22590_500k": PeerNetwork(22_590, 500_000, 0, (56, 66)),
+    "22590_500k_busy": PeerNetwork(22_590, 500_000, 0, (74, 95)),
     "100k_10m": PeerNetwork(100_000, 10_000_000, 100, (57, 68)),
     "1200k_12m": PeerNetwork(1_200_000, 12_000_000, 10, (58, 66)),
 }

@@ -1,4 +1,4 @@
-"""boards; flash; run; monitor; verify."""
+"""boards; engines; flash; run; monitor; verify."""
 
 from __future__ import annotations
 
@@ -56,11 +56,20 @@ def boards_verb(name: str | None, as_json: bool) -> None:
             {b.name: {**b.data, "missing": b.missing, "home": home() / "boards" / b.name} for b in found.values()}
         )
         return
-    rows = [
-        (b.name, b.ram_bytes, b.flash_bytes, "needs " + ", ".join(b.missing) if b.missing else "ready", b.title)
-        for b in found.values()
-    ]
+    rows = [(b.name, b.ram_bytes, b.flash_bytes, b.state, b.title) for b in found.values()]
     print_table("boards", ("name", "RAM", "flash", "state", "what"), rows)
+
+
+@click.command(name="engines")
+@json_option
+def engines_verb(as_json: bool) -> None:
+    """List what can run a network: the precisions of each engine, and why it cannot run here."""
+    found = engines.known()
+    if as_json:
+        print_json({e.name: {"title": e.title, "precisions": e.precisions, "missing": e.reason} for e in found})
+        return
+    rows = [(e.name, " ".join(e.precisions), e.reason or "ready", e.title) for e in found]
+    print_table("engines", ("name", "precisions", "state", "what"), rows)
 
 
 def _keep_running(name: str, as_json: bool) -> None:
@@ -107,7 +116,9 @@ def flash(path: Path, board: str, as_json: bool, **how: Any) -> None:
 
 @click.command()
 @click.argument("path", metavar="[NET]", type=FILE, required=False)
-@click.option("-e", "--engine", default=None, help="reference or host; default host, without --board.")
+@click.option(
+    "-e", "--engine", default=None, help="reference, host or auto: any that runs the precision; default host."
+)
 @click.option("-b", "--board", metavar="BOARD", help="Run on a board instead; without NET: what it holds.")
 @bursts_option
 @stimulus_option
@@ -121,10 +132,12 @@ def run(
     output: Path | None, realtime: bool, put: bool, as_json: bool, **how: Any,
 ) -> None:  # fmt: skip
     """Run NET for some bursts and say what fired."""
-    if engine is not None and (board is not None or engine not in engines.HOST_ENGINES):
-        raise click.UsageError("--engine is reference or host, and excludes --board")
+    if engine is not None and (board is not None or engine not in (*engines.HOST_ENGINES, engines.AUTO)):
+        raise click.UsageError("--engine is reference, host or auto, and excludes --board")
     if path is None and board is None:
         raise click.UsageError("give NET, or --board for what a board holds")
+    if engine == engines.AUTO and path is not None:
+        engine = engines.choose(network.precision_of(path, options(**how)))
     with _opened(path, board or engine or "host", put, how) as (made, net):
         coded = coded_stimulus(stimuli, net, bursts)
         begin = time.monotonic()
@@ -318,8 +331,8 @@ def replay_verb(path: Path, engine: str, put: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("path", metavar="NET", type=FILE)
-@click.option("--a", "name_a", default="reference", show_default=True, help="reference, host or a board.")
-@click.option("--b", "name_b", default="host", show_default=True, help="reference, host or a board.")
+@click.option("--a", "name_a", default="reference", show_default=True, help="reference, host, auto or a board.")
+@click.option("--b", "name_b", default="host", show_default=True, help="reference, host, auto or a board.")
 @bursts_option
 @stimulus_option
 @flash_option
@@ -332,9 +345,13 @@ def verify(
 
     Exit 1 where they differ, naming the first difference.
     """
-    if name_a == name_b:
+    if name_a == name_b != engines.AUTO:
         raise click.UsageError("--a and --b name the same engine")
     quantized = network.load_quantized(path, options(**how))
+    if name_a == engines.AUTO:
+        name_a = engines.choose(quantized.precision, exclude=name_b)
+    if name_b == engines.AUTO:
+        name_b = engines.choose(quantized.precision, exclude=name_a)
     coded = coded_stimulus(stimuli, quantized, bursts)
     made: list[Engine] = []
     try:

@@ -126,9 +126,13 @@ def interrupts() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr where that is a terminal; yields a function (done, all)."""
+def progress(what: str) -> Iterator[Callable[..., None]]:
+    """A bar on stderr where that is a terminal; yields a function (done, all, what is done now, if it says so)."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def step(done: int, total: int, now: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{what} {now}".rstrip())
+
+        yield step

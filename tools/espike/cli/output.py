@@ -15,6 +15,7 @@ from espike_sim.errors import EspikeError
 from .. import bench as benches
 from .. import demo as demos
 from .. import engines, network, plot, recording, segment_io
+from ..bench.costs import measure as measure_costs
 from ..boards import own_home
 from .board import coded_stimulus
 from .common import (
@@ -22,6 +23,7 @@ from .common import (
     bursts_option,
     json_option,
     network_options,
+    note,
     options,
     print_json,
     print_table,
@@ -97,18 +99,32 @@ def _neurons(text: str, count: int) -> list[int]:
 @click.command(name="bench")
 @click.option("--only", metavar="PREFIX", help="Only the keys that begin so.")
 @click.option("--full", is_flag=True, help="Also what takes long.")
+@click.option(
+    "--costs", "costs_path", type=FILE, metavar="FILE", help="Measure the planner's cost table, and write it."
+)
+@click.option(
+    "--peers", "python", metavar="PYTHON",
+    help="Interpreter that has GeNN, Brian2 or NEST, for --full. Default: $ESPIKE_PEERS, else this one.",
+)  # fmt: skip
 @json_option
-def bench_verb(only: str | None, full: bool, as_json: bool) -> None:
+def bench_verb(only: str | None, full: bool, costs_path: Path | None, python: str | None, as_json: bool) -> None:
     """Measure every figure that espike is judged by, goals beside them."""
+    if costs_path is not None:
+        _write_costs(costs_path, as_json)
+        return
     needs_boards = any(key.name == "engines_equal_bursts" for key in benches.chosen(only, full))
     with ExitStack() as stack:
         stack.enter_context(own_home())
         makers = stack.enter_context(engines.ready_boards()) if needs_boards else {}
         step = stack.enter_context(progress("measuring"))
+        reasons: dict[str, str] = {}
         found = benches.measure(
-            only, full=full, progress=lambda _, done, total: step(done, total), boards=list(makers.values())
-        )
+            only, full=full, progress=lambda what, done, total: step(done, total, what), boards=list(makers.values()),
+            python=python, reasons=reasons,
+        )  # fmt: skip
     if as_json:
+        for name, reason in reasons.items():
+            note(f"{name}: {reason}")
         print_json(found)
         return
     rows = [
@@ -117,12 +133,22 @@ def bench_verb(only: str | None, full: bool, as_json: bool) -> None:
             _figure(found[key.name]),
             "" if key.goal is None else f"{key.direction} {key.goal:,g}",
             key.unit,
-            key.about,
+            reasons.get(key.name, key.about),
         )
         for key in benches.KEYS
         if key.name in found
     ]
     print_table("figures", ("key", "measured", "goal", "unit", "what"), rows)
+
+
+def _write_costs(path: Path, as_json: bool) -> None:
+    with progress("measuring") as step:
+        table = measure_costs(path.stem, progress=step)
+    table.save(path)
+    if as_json:
+        print_json({"table": path, "prices": len(table.instructions), "flags": table.flags})
+    else:
+        click.echo(f"{path}: {len(table.instructions)} prices, {' '.join(table.flags)}")
 
 
 def _figure(value: float | None) -> str:

@@ -1,29 +1,46 @@
-"""pack; plan."""
+"""pack."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from espike_sim.errors import EspikeError
-from espike_sim.host import ImageView
 
-from .. import network, plan, quantize
-from ..boards import boards
-from ..image import Packed
+from .. import levels, network, quantize, rows
 from .common import FILE, json_option, network_options, options, print_json, print_table, warn
+
+REPORT = {
+    "area": "area", "scale": "code", "guard_bits": "F", "shifts": "shifts", "weight_error_rms": "weights",
+    "weight_error": "worst", "threshold_error": "thresholds", "weights_clamped": "cut", "weights_lost": "lost",
+    "thresholds_clamped": "clamped", "limits_lost": "no limit", "leak_too_weak": "leak weak",
+}  # fmt: skip
+"""Fields of the quantization report and their column heads (docs/quantization.md)."""
 
 
 @click.command()
 @click.argument("path", metavar="NET", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Image to write (.spk); default: NET with that suffix.")
 @click.option("--report", is_flag=True, help="Print the quantization report.")
+@click.option(
+    "--optimize",
+    type=click.Choice(rows.OPTIMIZE),
+    default="size",
+    show_default=True,
+    help="Choose row codecs by bytes or by instructions per event.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(levels.CHOICES),
+    default="8",
+    show_default=True,
+    help="int8: bits of a weight, or +w and -w per row. Below 8 rounds them, and says what that cost.",
+)
 @network_options
 @json_option
-def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: Any) -> None:
+def pack(path: Path, output: Path | None, report: bool, optimize: str, weights: str, as_json: bool, **how: Any) -> None:
     """Quantize NET (a genome or connectome) and pack it into an image.
 
     Writes the image and, beside it, the quantized connectome that it encodes (X.quantized.npz).
@@ -31,8 +48,8 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
     target = output or network.image_path(path)
     if target.suffix != ".spk":
         raise EspikeError("an image file ends in .spk", where=str(target))
-    quantized = network.load_quantized(path, options(**how))
-    packed, view = network.packed_view(quantized)
+    quantized = levels.reduce(network.load_quantized(path, options(**how)), weights)
+    packed, view = network.packed_view(quantized, optimize)
     beside = network.write_packed(packed, quantized, target)
     if as_json:
         print_json(
@@ -50,8 +67,10 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
             }
         )
         return
-    if report:
+    if report or quantized.report.get("log_quantization_loss"):
         _print_report(quantized.report)
+    if "levels" in quantized.report:
+        _print_levels(quantized.report["levels"])
     warn(quantize.warnings(quantized.report))
     click.echo(
         f"{target}: {view.neurons:,} neurons, {view.synapses:,} synapses, {view.precision}, "
@@ -60,66 +79,20 @@ def pack(path: Path, output: Path | None, report: bool, as_json: bool, **how: An
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    head = (
-        "area", "unit", "guard_bits", "shifts", "weight_error", "weights_clamped", "weights_lost", "threshold_error",
-        "limits_lost", "leak_too_weak",
-    )  # fmt: skip
-    rows = [
-        [row[name] if name != "shifts" else " ".join(map(str, row[name])) for name in head] for row in report["areas"]
-    ]
-    print_table(f"quantization report, {report['precision']}", head, rows)
+    rows = [[_short(row.get(name, 0)) for name in REPORT] for row in report["areas"]]
+    print_table(f"quantization report, {report['precision']}", list(REPORT.values()), rows)
 
 
-@click.command(name="plan")
-@click.argument("path", metavar="NET", type=FILE)
-@click.option("-b", "--board", "names", multiple=True, help="Only these boards; default: all.")
-@click.option("--ram", help="RAM for the network, for example 320K.")
-@click.option("--flash", help="Flash for the image, for example 4M.")
-@network_options
-@json_option
-def plan_verb(
-    path: Path, names: tuple[str, ...], ram: str | None, flash: str | None, as_json: bool, **how: Any
-) -> None:
-    """Say what NET needs and which boards it fits. Exit 1 where it does not fit one that was asked for."""
-    known = boards()
-    for name in names:
-        if name not in known:
-            raise EspikeError(f"no board is called {name}", do="boards are " + ", ".join(known))
-    given = ram is not None or flash is not None
-    chosen = [known[name] for name in names] if names or given else list(known.values())
-    ram_bytes, flash_bytes = (plan.parse_size(text) if text is not None else None for text in (ram, flash))
-    packed, view = _image(path, how)
-    made = plan.plan(packed, view, chosen, ram_bytes, flash_bytes)
-    if as_json:
-        print_json(made.as_json())
-    else:
-        click.echo(f"{path}: {made.neurons:,} neurons, {made.synapses:,} synapses, {made.precision}")
-        print_table("flash", ("section", "bytes"), [*made.sections.items(), ("all", made.flash_bytes)])
-        click.echo(f"RAM: {made.ram_bytes:,} bytes, {made.ram_bytes / max(made.neurons, 1):.2f} per neuron")
-        rows = [(fit.name, _room(fit.ram_bytes), _room(fit.flash_bytes), _verdict(fit)) for fit in made.fits]
-        print_table("fits", ("where", "RAM", "flash", ""), rows)
-    if (names or given) and not all(fit.fits for fit in made.fits):
-        worst = next(fit for fit in made.fits if not fit.fits)
-        raise EspikeError(f"does not fit {worst.name}: {_verdict(worst)}", where=str(path))
-    sys.exit(0)
+def _print_levels(report: dict[str, Any]) -> None:
+    head = ("area", "mean error", "worst", "sums, rounded", "sums, carried")
+    fields = ("area", "weight_error_mean", "weight_error_max", "sum_error_rounded", "sum_error")
+    title = (
+        f"weights of {report['weights']}{'' if report['weights'] == 'ternary' else ' bits'}, over the largest weight"
+    )
+    print_table(title, head, [[_short(row[name]) for name in fields] for row in report["areas"]])
 
 
-def _image(path: Path, how: dict[str, Any]) -> tuple[Packed, ImageView]:
-    if network.kind_of(path) == "image":
-        network.check_options(path, "image", options(**how))
-        view = network.load_image(path)
-        return Packed(path.read_bytes(), {"image": view.total_bytes}), view
-    return network.packed_view(network.load_quantized(path, options(**how)))
-
-
-def _room(most: int | None) -> str:
-    return "any" if most is None else f"{most:,}"
-
-
-def _verdict(fit: plan.Fit) -> str:
-    short = [
-        f"{count:,} bytes of {what} too few"
-        for what, count in (("RAM", fit.ram_short), ("flash", fit.flash_short))
-        if count
-    ]
-    return ", ".join(short) or "fits"
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else value

@@ -112,8 +112,6 @@ def _check_rule(planned: Planned) -> Iterator[Finding]:
         advice = "correct the name" if missing else "use vectors, patterns, projector or block_to_block"
         yield Finding(ERROR if missing else WARNING, rule.path, f"{what} not grown, {planned.reason}", advice)
         return
-    if rule.plastic:
-        yield Finding(WARNING, rule.path, f"{what} is plastic, and runs with fixed weights", "expect no learning")
     if rule.multiplier * rule.psp == 0:
         yield Finding(WARNING, rule.path, f"{what} its weights are 0", "give psp and multiplier other than 0")
 
@@ -141,7 +139,3 @@ def _check_growth(genome: Genome, planned: list[Planned], grown: Connectome) -> 
             yield Finding(WARNING, area.path, f"area {area.id}: nothing reaches it", "map an area to it")
         elif not reaches and area.group != "OPU":
             yield Finding(WARNING, area.path, f"area {area.id}: it reaches nothing", "map it to an area")
-    for area in genome.areas:
-        if area.psp_driven and index[area.id] in sends:
-            text = f"area {area.id}: mp_driven_psp is not run yet, its psp stays {area.psp}"
-            yield Finding(WARNING, area.path, text, "expect constant weights")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from espike_sim import connectome as c
 from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
+from espike_sim.learning import Learning
 
 from .axes import I64, U32
 from .growth import FUNCTIONS, Draws, grow, why_not
@@ -43,6 +44,7 @@ class _Grown:
     rule: Rule
     source: U32
     target: U32
+    draws: Draws
 
 
 def develop(
@@ -193,19 +195,21 @@ def _grow_rules(
             if held + count * BYTES_PER_SYNAPSE > growth.memory_bytes:
                 raise _too_large(f"{what} {count} synapses", genome.file or "genome")
 
-        voxels = grow(planned.morphology, source, target, Draws(growth.seed, number), check_size)
+        draws = Draws(growth.seed if rule.seed is None else rule.seed, number)
+        voxels = grow(planned.morphology, source, target, draws, check_size)
         s: U32 = voxels[0].astype(np.uint32) + np.uint32(first[index[rule.source]])
         t: U32 = voxels[1].astype(np.uint32) + np.uint32(first[index[target_id]])
         del voxels
         if rule.attractivity < 100:
-            kept = Draws(growth.seed, number).of_pairs(s, t) < np.uint64(rule.attractivity * 2**32 / 100)
+            kept = draws.of_pairs(s, t) < np.uint64(rule.attractivity * 2**32 / 100)
             s, t = s[kept], t[kept]
         if not len(s):
             notes.append(f"{what} grows no synapse")
-        if rule.plastic:
-            notes.append(f"{what} is plastic, and runs with fixed weights")
         held += len(s) * BYTES_PER_SYNAPSE
-        grown.append(_Grown(c.Mapping(index[rule.source], index[target_id], rule.morphology, rule.plastic), rule, s, t))
+        ends = index[rule.source], index[target_id]
+        plastic, driven = rule.plastic is not None, source.psp_driven
+        mapping = c.Mapping(*ends, rule.morphology, plastic, delay=rule.delay, driven=driven)
+        grown.append(_Grown(mapping, rule, s, t, draws))
     if progress is not None:
         progress(len(rules), len(rules), "")
     return grown
@@ -223,9 +227,6 @@ def _assemble(
     fan_out = np.zeros(int(first[-1]), np.uint32)
     for g in grown:
         np.add.at(fan_out, g.source, np.uint32(1))
-    for area, start in zip(areas, first[:-1], strict=True):
-        if area.psp_driven and fan_out[start : start + area.count].any():
-            notes.append(f"area {area.id}: mp_driven_psp is not run yet, its psp stays {area.psp}")
     lengths = np.cumsum([0, *(len(g.source) for g in grown)])
     source, target = np.empty(lengths[-1], np.uint32), np.empty(lengths[-1], np.uint32)
     weight = np.empty(lengths[-1], np.float32)
@@ -233,8 +234,21 @@ def _assemble(
     for number, begin in enumerate(lengths[:-1]):
         g, part = grown[number], slice(begin, lengths[number + 1])
         source[part], target[part] = g.source, g.target
-        amount = g.rule.multiplier * g.rule.psp
-        weight[part] = amount if areas[g.mapping.source].psp_uniform else amount / fan_out[g.source]
+        area = areas[g.mapping.source]
+        amount = g.rule.multiplier * (1 if area.psp_driven else g.rule.psp)
+        if g.rule.weights is not None:
+            low, high = g.rule.weights
+            weight[part] = low + (high - low) * g.draws.weights(g.source, g.target)
+        else:
+            weight[part] = amount if area.psp_uniform else amount / fan_out[g.source]
+        if g.rule.plastic is not None:
+            shares = np.bincount([1] if area.psp_uniform else fan_out[g.source], minlength=2)
+            if np.count_nonzero(shares) > 1:
+                what = f"mapping {g.rule.source} -> {g.rule.target}, rule {g.rule.morphology}:"
+                notes.append(f"{what} fan-outs differ, its weights learn in the steps of {shares.argmax()} synapses")
+            unit = amount / (g.rule.multiplier or 1) / (1 if area.psp_uniform else max(1, int(shares.argmax())))
+            learned = _learns(mappings[number], g.rule, unit, weight[part])
+            mappings = (*mappings[:number], learned, *mappings[number + 1 :])
         grown[number] = replace(g, source=g.source[:0], target=g.target[:0])
     return Connectome(
         areas=tuple(
@@ -250,12 +264,33 @@ def _assemble(
         power_amount=np.array([growth.power_amount], np.float32),
         candidates_only=growth.candidates_only,
         precision=genome.quantization.precision,
+        quantization=c.Quantization(
+            dict(genome.quantization.ranges),
+            genome.quantization.strict_bounds,
+            genome.quantization.log_quantization_loss,
+        ),
         timestep_s=genome.timestep_s,
         seed=growth.seed,
         genome_hash=genome.hash,
         notes=tuple(notes),
         **neurons,
     )
+
+
+def _learns(mapping: c.Mapping, rule: Rule, unit: float, weight: NDArray[np.float32]) -> c.Mapping:
+    """A mapping with the windowed rule in potential units, one of its weight units being worth `unit`.
+
+    Its weights lie in 0..255, and so do its steps; the sign of the multiplier stays (docs/numbers.md, Learning).
+    """
+    assert rule.plastic is not None
+    sign = -1 if rule.multiplier < 0 else 1
+    ltp, ltd = (
+        sign * unit * min(max(rule.plastic.constant * times, 0), 255)
+        for times in (rule.plastic.ltp_multiplier, rule.plastic.ltd_multiplier)
+    )
+    ends = sorted((0.0, sign * 255 * unit))
+    low, high = min(ends[0], float(weight.min(initial=0))), max(ends[1], float(weight.max(initial=0)))
+    return replace(mapping, learning=Learning(rule.plastic.window, ltp, -ltd, low, high))
 
 
 def summary(connectome: Connectome) -> dict[str, Any]:

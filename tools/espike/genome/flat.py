@@ -1,8 +1,9 @@
-"""flat 2.x JSON -> genome: one key per gene, `_____10c-<area>-<cx|nx>-<gene>-<type>`."""
+"""flat 2.x or 3.0 JSON -> genome: one key per gene, `_____10c-<area>-<cx|nx>-<gene>-<type>`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from .model import NEURONS_MAX, Area, Genome, Rule, Voxel
@@ -23,6 +24,8 @@ UNUSED_GENES = (
 )  # fmt: skip
 """Genes that FEAGI writes and that have no effect on growth or on a run."""
 MEMORY_WORDS = ("MEMORY",)
+Genes = dict[str, Node]
+"""The genes of one area by their 6 letters."""
 NEVER = 65535
 """Consecutive fire counts from here on mean: no limit."""
 
@@ -32,25 +35,29 @@ def is_flat(blueprint: Any) -> bool:
     return any(key.startswith("___") and "-" in key and len(key) > 20 for key in blueprint)
 
 
-def read_flat(root: Node, file_hash: str) -> Genome:
-    """The genome of a flat file. Raises: EspikeError naming the key that does not fit."""
+def read_flat(root: Node, file_hash: str, rename: Callable[[str], str] = str) -> Genome:
+    """The genome of a flat file; `rename` makes area ids readable. Raises: EspikeError naming what does not fit."""
     notes = Notes()
-    areas_genes = _collect(root.child("blueprint"), notes)
-    areas: list[Area] = []
-    for area_id, genes in areas_genes.items():
-        areas.append(_read_area(area_id, genes, notes))
+    return assemble(root, _collect(root.child("blueprint"), notes, rename), notes, "flat", file_hash, rename)
+
+
+def assemble(
+    root: Node, genes: dict[str, Genes], notes: Notes, shape: str, file_hash: str, rename: Callable[[str], str] = str
+) -> Genome:
+    """The genome of genes by area id, and of all that stands beside the blueprint. Raises: EspikeError."""
+    areas = [_read_area(area_id, genes[area_id], notes) for area_id in genes]
     rules: list[Rule] = []
     for area in areas:
-        if "dstmap" in areas_genes[area.id]:
-            for target, node in areas_genes[area.id]["dstmap"].members():
-                rules += read_rules(node, area.id, clean(target), area.psp, notes)
+        if "dstmap" in genes[area.id]:
+            for target, node in genes[area.id]["dstmap"].members():
+                rules += read_rules(node, area.id, rename(clean(target)), area.psp, notes)
     found = root.get("neuron_morphologies")
     named = found.members() if found is not None else ()
     return Genome(
         areas=tuple(areas),
         morphologies={clean(name): read_morphology(clean(name), node) for name, node in named},
         rules=tuple(rules),
-        shape="flat",
+        shape=shape,
         timestep_s=read_timestep(root),
         quantization=read_quantization(root),
         notes=tuple(notes.taken),
@@ -59,14 +66,14 @@ def read_flat(root: Node, file_hash: str) -> Genome:
     )
 
 
-def _collect(blueprint: Node, notes: Notes) -> dict[str, dict[str, Node]]:
+def _collect(blueprint: Node, notes: Notes, rename: Callable[[str], str]) -> dict[str, Genes]:
     """Genes by area, in the order of first appearance; an area is an id with at least one size."""
-    found: dict[str, dict[str, Node]] = {}
+    found: dict[str, Genes] = {}
     for key, node in blueprint.members():
         match = KEY.fullmatch(key)
         if match is None:
             continue
-        area, gene = clean(match["area"]), match["gene"]
+        area, gene = rename(clean(match["area"])), match["gene"]
         genes = found.setdefault(area, {})
         if gene in genes and genes[gene].value != node.value:
             notes.add(node.path, f"area {area}: {clean(gene)} is given twice, {genes[gene].path} counts")
@@ -89,7 +96,7 @@ def stray_keys(blueprint: Node) -> list[tuple[str, str]]:
     return found
 
 
-def _read_area(area_id: str, genes: dict[str, Node], notes: Notes) -> Area:
+def _read_area(area_id: str, genes: Genes, notes: Notes) -> Area:
     what = f"area {area_id}:"
 
     def number(gene: str, default: float) -> float:
@@ -133,11 +140,18 @@ def _read_area(area_id: str, genes: dict[str, Node], notes: Notes) -> Area:
         memory=flag("memory") or subgroup.upper() in MEMORY_WORDS,
         relative_coordinate=_relative_coordinate(genes),
         coordinate_2d=_coordinate_2d(genes),
-        path=f"blueprint._____10c-{area_id}",
+        path=_path(area_id, genes),
     )
 
 
-def _dimensions(area_id: str, genes: dict[str, Node]) -> Voxel:
+def _path(area_id: str, genes: Genes) -> str:
+    """Where the area stands: the common part of its keys (flat), or its object."""
+    first = next((node.path for node in genes.values()), f"blueprint.{area_id}")
+    match = re.match(r"(.*-.+)-(?:cx|nx)-.{6}[-_][a-z]$", first, re.DOTALL)
+    return match[1] if match else first.rpartition(".")[0]
+
+
+def _dimensions(area_id: str, genes: Genes) -> Voxel:
     for gene in SIZES:
         if gene not in genes:
             next(iter(genes.values())).fail(f"area {area_id} has no {gene}", do="give all of " + ", ".join(SIZES))
@@ -145,11 +159,11 @@ def _dimensions(area_id: str, genes: dict[str, Node]) -> Voxel:
     return x, y, z
 
 
-def _neurons_per_voxel(area_id: str, genes: dict[str, Node]) -> int:
+def _neurons_per_voxel(area_id: str, genes: Genes) -> int:
     return genes["_n_cnt"].whole(1, NEURONS_MAX) if "_n_cnt" in genes else 1
 
 
-def _fire_limit(genes: dict[str, Node], notes: Notes, what: str) -> int:
+def _fire_limit(genes: Genes, notes: Notes, what: str) -> int:
     if "c_fr_c" not in genes:
         return 0
     return read_fire_limit(genes["c_fr_c"], notes, what)
@@ -163,7 +177,7 @@ def read_fire_limit(node: Node, notes: Notes, what: str) -> int:
     return 0 if value >= NEVER else value
 
 
-def _excitability(genes: dict[str, Node], notes: Notes, what: str) -> float:
+def _excitability(genes: Genes, notes: Notes, what: str) -> float:
     return read_excitability(genes["excite"], notes, what) if "excite" in genes else 1.0
 
 
@@ -175,7 +189,7 @@ def read_excitability(node: Node, notes: Notes, what: str) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-def _relative_coordinate(genes: dict[str, Node]) -> Voxel | None:
+def _relative_coordinate(genes: Genes) -> Voxel | None:
     names = ("rcordx", "rcordy", "rcordz")
     if not all(gene in genes for gene in names):
         return None
@@ -183,7 +197,7 @@ def _relative_coordinate(genes: dict[str, Node]) -> Voxel | None:
     return x, y, z
 
 
-def _coordinate_2d(genes: dict[str, Node]) -> tuple[int, int] | None:
+def _coordinate_2d(genes: Genes) -> tuple[int, int] | None:
     names = ("2dcorx", "2dcory")
     if not all(gene in genes for gene in names):
         return None

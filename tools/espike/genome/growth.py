@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from espike_sim.pcg import pcg
 
@@ -50,6 +51,10 @@ class Draws:
         start = pcg(np.array([self.seed & 0xFFFFFFFF], np.uint32))
         return pcg(pcg(start + np.uint32(self.rule * 0x9E3779B1 & 0xFFFFFFFF)) + source)
 
+    def weights(self, source: U32, target: U32) -> NDArray[np.float64]:
+        """float64 (n,) in 0..1: one number per pair of neurons, apart from `of_pairs`."""
+        return pcg(self.of_pairs(source, target) ^ np.uint32(0x9E3779B1)) / 4294967295.0
+
     def of_pairs(self, source: U32, target: U32) -> U32:
         """uint32 (n,): one number per pair of neurons."""
         return pcg(self.of_sources(source) + target)
@@ -59,7 +64,7 @@ def why_not(morphology: Morphology | None, name: str, extended: bool) -> str:
     """Why a rule with this morphology grows nothing, or an empty string where it grows."""
     if morphology is None:
         return f"morphology {name} is not defined"
-    if morphology.kind in ("vectors", "patterns", "fully_connected"):
+    if morphology.kind in ("vectors", "patterns", "fully_connected", "random"):
         return ""
     if morphology.kind != "function":
         return f"its kind, {morphology.kind}, is not grown"
@@ -82,6 +87,10 @@ def grow(morphology: Morphology, source: Area, target: Area, draws: Draws, check
         check_size(source.count * target.count)
         every = (axes.matched("*", "*", s[0], t[0]), axes.clamped(1, 1), axes.clamped(1, 1))
         return axes.list_pairs(every, s, t)
+    if morphology.kind == "random":
+        fan_out = min(morphology.fan_out, target.count)
+        check_size(source.count * fan_out)
+        return _random_targets(source.count, target.count, fan_out, draws)
     if morphology.kind == "function" and morphology.name == "randomizer":
         check_size(source.count)
         return _random_voxels(source, target, draws)
@@ -179,6 +188,30 @@ def _neurons_of(pairs: Pairs, of_source: int, of_target: int) -> Pairs:
     counts, firsts = np.repeat(count, of_source), np.repeat(first, of_source)
     local = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(neurons, counts), target[np.repeat(firsts, counts) + local]
+
+
+def _random_targets(sources: int, targets: int, fan_out: int, draws: Draws) -> Pairs:
+    """random: each source neuron meets `fan_out` different neurons, drawn by the hash.
+
+    Where that is more than half of them, those left out are drawn. What a row holds twice is drawn again.
+    """
+    drawn = fan_out if 2 * fan_out <= targets else targets - fan_out
+    hashes = draws.of_sources(np.arange(sources, dtype=np.uint32))
+    chosen = np.full((sources, drawn), -1, np.int64)
+    again = np.nonzero(chosen < 0)
+    attempt = 0
+    while again[0].size:
+        number = np.asarray(again[1] + attempt * drawn).astype(np.uint32)
+        chosen[again] = pcg(pcg(number) ^ hashes[again[0]]).astype(np.int64) * targets >> 32
+        chosen.sort(axis=1)
+        attempt += 1
+        again = np.nonzero(np.diff(chosen, axis=1, prepend=-1) == 0)
+    if drawn != fan_out:
+        kept = np.ones((sources, targets), np.bool_)
+        np.put_along_axis(kept, chosen, False, axis=1)
+        rows, columns = np.nonzero(kept)
+        return rows, columns
+    return np.repeat(np.arange(sources, dtype=np.int64), fan_out), chosen.ravel()
 
 
 def _random_voxels(source: Area, target: Area, draws: Draws) -> Pairs:

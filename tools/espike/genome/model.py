@@ -87,7 +87,8 @@ class Area:
 class Morphology:
     """How a source voxel finds its target voxels.
 
-    `kind`: `vectors`, `patterns`, `function` (the name says which), or another word where nothing grows.
+    `kind`: `vectors`, `patterns`, `function` (the name says which), `fully_connected`, `random`, or another word
+    where nothing grows.
     """
 
     name: str
@@ -95,6 +96,19 @@ class Morphology:
     vectors: tuple[Voxel, ...] = ()
     patterns: tuple[PatternPair, ...] = ()
     path: str = field(default="", compare=False)
+    fan_out: int = 0
+    """random: different targets of each source neuron."""
+
+
+@dataclass(frozen=True)
+class Plasticity:
+    """FEAGI's windowed rule: steps in units of its weights, 0..255 (docs/numbers.md, Learning)."""
+
+    constant: float = 1.0
+    ltp_multiplier: float = 1.0
+    ltd_multiplier: float = 1.0
+    window: int = 1
+    """Bursts."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +122,16 @@ class Rule:
     """postSynapticCurrent_multiplier, -255..255, its fraction kept."""
     psp: int = 1
     """The source area's psp, or the rule's own where the file shape has one; 0..255."""
-    plastic: bool = False
+    plastic: Plasticity | None = None
     attractivity: float = 100.0
     """Per cent of the synapses that grow, 0..100."""
     path: str = field(default="", compare=False)
+    weights: tuple[float, float] | None = None
+    """Lowest and highest weight, drawn per synapse; None = multiplier * psp, shared as the area says."""
+    seed: int | None = None
+    """Of the rule's draws; None = the seed of growth."""
+    delay: int = 1
+    """Bursts from a spike to its arrival."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +153,7 @@ class Genome:
     morphologies: Mapping[str, Morphology]
     rules: tuple[Rule, ...]
     shape: str = "flat"
-    """`flat` or `specification`."""
+    """`flat`, `hierarchical` or `specification`."""
     id: str = ""
     title: str = ""
     version: str = ""

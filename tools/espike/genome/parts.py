@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from .model import Element, Morphology, Note, PatternPair, Quantization, Rule, Voxel
-from .node import Node, short
+from espike_sim.connectome import RANGES
+from espike_sim.learning import DELAY_MOST, WINDOW_MOST
+
+from .model import Element, Morphology, Note, PatternPair, Plasticity, Quantization, Rule, Voxel
+from .node import FLOAT32_MAX, Node, short
 
 PRECISIONS = {
     "fp32": "fp32", "f32": "fp32", "float32": "fp32", "float": "fp32", "single": "fp32",
@@ -11,7 +14,6 @@ PRECISIONS = {
     "int8": "int8", "i8": "int8", "s8": "int8",
 }  # fmt: skip
 """Every spelling of a precision, in lower case."""
-RANGES = ("membrane_potential_min", "membrane_potential_max", "threshold_min", "threshold_max")
 RULE_ENTRIES = (
     "morphology_id", "morphology_scalar", "postSynapticCurrent_multiplier", "plasticity_flag",
     "plasticity_constant", "ltp_multiplier", "ltd_multiplier", "plasticity_window",
@@ -161,7 +163,10 @@ def _read_rule(node: Node, source: str, target: str, psp: int, notes: Notes) -> 
         node.fail("the rule has no morphology_id", do="name the morphology that grows")
     name = members["morphology_id"].text()
     what = f"mapping {source} -> {target}, rule {name}:"
-    plastic = "plasticity_flag" in members and members["plasticity_flag"].flag()
+    plastic = None
+    if "plasticity_flag" in members and members["plasticity_flag"].flag():
+        plastic = _read_plasticity(members)
+    delay = members["delay"].whole(0, DELAY_MOST) if "delay" in members else 1
     multiplier, attractivity = 1.0, 100.0
     if "postSynapticCurrent_multiplier" in members:
         m = members["postSynapticCurrent_multiplier"]
@@ -169,7 +174,15 @@ def _read_rule(node: Node, source: str, target: str, psp: int, notes: Notes) -> 
     if "synapse_attractivity" in members:
         a = members["synapse_attractivity"]
         attractivity = notes.clamp(a, a.number(-1e300, 1e300), 0, 100, f"{what} synapse_attractivity")
-    return Rule(source, target, name, multiplier, psp, plastic, attractivity, node.path)
+    return Rule(source, target, name, multiplier, psp, plastic, attractivity, node.path, delay=delay)
+
+
+def _read_plasticity(members: dict[str, Node]) -> Plasticity:
+    """What a plastic rule says of its steps and window; defaults where it is silent."""
+    names = {"plasticity_constant": "constant", "ltp_multiplier": "ltp_multiplier", "ltd_multiplier": "ltd_multiplier"}
+    given = {field: members[name].number(-1e9, 1e9) for name, field in names.items() if name in members}
+    window = members["plasticity_window"].whole(1, WINDOW_MOST) if "plasticity_window" in members else 1
+    return Plasticity(**given, window=window)
 
 
 def read_timestep(root: Node) -> float:
@@ -202,6 +215,7 @@ def read_quantization(root: Node) -> Quantization:
         asked += [inner] if inner is not None else []
         if bounds is not None:
             ranges = {name: bounds.child(name).number() for name in RANGES if name in bounds}
+            _check_ranges(ranges, bounds)
         if validation is not None:
             strict = "strict_bounds" in validation and validation.child("strict_bounds").flag()
             log = "log_quantization_loss" in validation and validation.child("log_quantization_loss").flag()
@@ -209,6 +223,14 @@ def read_quantization(root: Node) -> Quantization:
     if len(set(found)) > 1:
         asked[0].fail(f"asks for {found[0]}, but {asked[1].path} for {found[1]}", do="keep one of them")
     return Quantization(found[0] if found else "fp32", ranges, strict, log)
+
+
+def _check_ranges(ranges: dict[str, float], node: Node) -> None:
+    for low, high in (RANGES[:2], RANGES[2:]):
+        if ranges.get(low, -FLOAT32_MAX) > ranges.get(high, FLOAT32_MAX):
+            node.fail(f"{low} {ranges[low]:g} is above {high} {ranges[high]:g}", do="exchange them")
+    if not ranges.get(RANGES[0], 0) <= 0 <= ranges.get(RANGES[1], 0):
+        node.fail("the range of membrane potentials leaves out 0, which is rest", do="let it hold 0")
 
 
 def _precision(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""file -> genome: FEAGI's flat 2.x files and the specification's own shape, read into one form."""
+"""file -> genome: FEAGI's flat and hierarchical files and the specification's own shape, read into one form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .flat import is_flat, read_flat
+from .hierarchical import is_hierarchical, read_hierarchical, readable_id
 from .model import NEURONS_MAX, Genome, Note
 from .node import Node, clean, load_bytes, parse_json
 from .specification import read_specification
 
-_DO = "give a flat genome of version 2.x or one with blueprint.cortical_areas"
+_DO = "give a genome of FEAGI, version 2.x or 3.0, or one with blueprint.cortical_areas"
 
 
 def read(path: Path | str) -> Genome:
@@ -40,17 +41,19 @@ def from_json(value: Mapping[str, Any], file: str = "genome", file_hash: str = "
         root.fail("is JSON, but no genome: it has no blueprint", do=_DO)
     version = _version(root)
     blueprint = root.child("blueprint")
+    major = version.split(".")[0]
     if "cortical_areas" in blueprint:
-        genome = read_specification(root, file_hash)
-    elif version.split(".")[0] not in ("", "2"):
+        areas = blueprint.child("cortical_areas")
+        worded = is_hierarchical(areas.value)
+        genome = read_hierarchical(root, areas, file_hash) if worded else read_specification(root, file_hash)
+    elif major not in ("", "2", "3"):
         root.fail(f"is a genome of version {clean(version)[:40]}, which is not read", do=_DO)
     elif is_flat(blueprint.value):
-        genome = read_flat(root, file_hash)
+        genome = read_flat(root, file_hash, readable_id if major == "3" else str)
+    elif is_hierarchical(blueprint.value):
+        genome = read_hierarchical(root, blueprint, file_hash)
     elif blueprint.value and all(isinstance(v, dict) for v in blueprint.value.values()):
-        root.fail(
-            f"is a hierarchical genome{' of version ' + clean(version)[:40] if version else ''}, which is not read",
-            do=_DO,
-        )
+        root.fail("is a hierarchical genome whose areas have no block_boundaries", do="give every area its size")
     else:
         root.fail("is JSON, but no genome: its blueprint holds no area", do=_DO)
     _check_sizes(genome, root)

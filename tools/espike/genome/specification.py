@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from espike_sim.learning import DELAY_MOST
+
 from .flat import read_excitability, read_fire_limit
 from .model import NEURONS_MAX, Area, Genome, Morphology, Rule, Voxel
 from .node import Node, clean, short
@@ -21,7 +23,8 @@ KINDS = {
     "all_to_all": Morphology("all_to_all", "patterns", patterns=((_ALL, _ALL),)),
     "one_to_one": Morphology("one_to_one", "vectors", vectors=((0, 0, 0),)),
 }
-"""Mapping types of this shape beside FEAGI's functions."""
+"""Mapping types of this shape beside FEAGI's functions and `random`."""
+RANDOM_KEYS = ("fan_out", "seed", "weights", "weight")
 AREA_KEYS = (
     "cortical_id", "cortical_name", "cortical_group", "neuron_count", "cortical_neuron_count", "dimensions",
     "cortical_neuron_per_voxel_count", "parameters", "morphology_id", "location", *MAPPINGS,
@@ -52,9 +55,7 @@ def read_specification(root: Node, file_hash: str) -> Genome:
     rules: list[Rule] = []
     for area in areas:
         rules += _read_mappings(area, nodes[area.id], ids, notes)
-    morphologies = {
-        rule.morphology: KINDS.get(rule.morphology, Morphology(rule.morphology, "function")) for rule in rules
-    }
+    morphologies = {rule.morphology: _morphology(rule.morphology) for rule in rules}
     return Genome(
         areas=tuple(areas),
         morphologies=morphologies,
@@ -66,6 +67,13 @@ def read_specification(root: Node, file_hash: str) -> Genome:
         hash=file_hash,
         file=root.file,
     )
+
+
+def _morphology(name: str) -> Morphology:
+    word, _, fan_out = name.partition(" ")
+    if word == "random" and fan_out:
+        return Morphology(name, "random", fan_out=int(fan_out))
+    return KINDS.get(name, Morphology(name, "function"))
 
 
 class _Parameters:
@@ -204,11 +212,41 @@ def _read_rule(area: Area, target: str, node: Node, notes: Notes) -> Rule:
         return Rule(area.id, target, node.text(), psp=area.psp, path=node.path)
     kind = node.get("cortical_mapping_type")
     if kind is None:
-        node.fail("has no cortical_mapping_type", do="write " + ", ".join(KINDS))
+        node.fail("has no cortical_mapping_type", do="write " + ", ".join((*KINDS, "random")))
     what = f"mapping {area.id} -> {target}:"
     psp, multiplier = node.get("postsynaptic_current"), node.get("postSynapticCurrent_multiplier")
     own = None if psp is None else notes.clamp_whole(psp, 0, 255, f"{what} psp")
     factor = 1.0
     if multiplier is not None:
         factor = notes.clamp(multiplier, multiplier.number(), -255, 255, f"{what} multiplier")
-    return Rule(area.id, target, kind.text(), factor, area.psp if own is None else own, path=node.path)
+    made = Rule(area.id, target, kind.text(), factor, area.psp if own is None else own, path=node.path)
+    if "delay" in node:
+        made = replace(made, delay=node.child("delay").whole(0, DELAY_MOST))
+    if made.morphology == "random":
+        return _random(made, node)
+    for key in RANDOM_KEYS:
+        if key in node:
+            notes.add(node.child(key).path, f"{what} {key} is not used by {made.morphology}, only by random")
+    return made
+
+
+def _random(rule: Rule, node: Node) -> Rule:
+    """A rule of random targets: `fan_out` of them per neuron; `weights` w or [low, high] in potential units."""
+    if "fan_out" not in node:
+        node.fail("a random mapping has no fan_out", do="give the targets of each source neuron")
+    fan_out, seed = node.child("fan_out").whole(1, NEURONS_MAX), node.get("seed")
+    given = node.get("weights") or node.get("weight")
+    weights: tuple[float, float] | None = None
+    if given is not None and isinstance(given.value, list):
+        entries = [entry.number() for entry in given.list()]
+        if len(entries) != 2 or entries[0] > entries[1]:
+            given.fail("is no range", do="write one weight, or [lowest, highest]")
+        weights = entries[0], entries[1]
+    elif given is not None:
+        weights = given.number(), given.number()
+    return replace(
+        rule,
+        morphology=f"random {fan_out}",
+        weights=weights,
+        seed=None if seed is None else seed.whole(0, 2**32 - 1),
+    )

@@ -1,0 +1,375 @@
+"""synapses of one projection + codec -> row bytes and row index. `docs/image.md` specifies the codecs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espike_sim import procedural
+from espike_sim.generator import Generator
+
+from .row_synapses import (
+    B53,
+    B62,
+    CODE_BITS,
+    CODEC_NAMES,
+    D8,
+    D8_UNIFORM,
+    D8W4,
+    DENSE,
+    DENSE2,
+    DENSE3,
+    DENSE4,
+    DENSES,
+    ESCAPE,
+    I64,
+    MOST_BLOCK_LOG2,
+    NO_ROWS,
+    PLASTIC,
+    PROCEDURAL,
+    SHARED,
+    SHORT_TARGETS,
+    STEPWISE,
+    TERNARY,
+    U8,
+    U16,
+    U16_UNIFORM,
+    U16S,
+    U32,
+    UNIFORM,
+    WIDE,
+    WIDE_UNIFORM,
+    WIDES,
+    Rows,
+    Synapses,
+)
+
+__all__ = [
+    "B53",
+    "B62",
+    "CODEC_NAMES",
+    "CODE_BITS",
+    "D8",
+    "D8W4",
+    "D8_UNIFORM",
+    "DENSE",
+    "DENSE2",
+    "DENSE3",
+    "DENSE4",
+    "DENSES",
+    "ESCAPE",
+    "I64",
+    "MOST_BLOCK_LOG2",
+    "NO_ROWS",
+    "PLASTIC",
+    "PROCEDURAL",
+    "SHARED",
+    "SHORT_TARGETS",
+    "STEPWISE",
+    "TERNARY",
+    "U16",
+    "U16S",
+    "U16_UNIFORM",
+    "UNIFORM",
+    "WIDE",
+    "WIDES",
+    "WIDE_UNIFORM",
+    "Rows",
+    "Synapses",
+    "columns",
+    "dense",
+    "dense_bytes",
+    "generated",
+    "has_escapes",
+    "index",
+    "index_bytes",
+    "indexed",
+    "plastic",
+    "row_bytes",
+    "shared",
+    "ternary",
+    "varint_bytes",
+]  # fmt: skip
+
+_SHARED_MOST = 1 << 16
+
+
+def varint_bytes(value: I64) -> I64:
+    """Bytes of a varint."""
+    return np.searchsorted([1 << shift for shift in (7, 14, 21, 28)], value, side="right").astype(np.int64) + 1
+
+
+def _put_varints(data: U8, at: I64, value: I64) -> None:
+    length = varint_bytes(value)
+    for byte in range(int(length.max(initial=0))):
+        here = length > byte
+        more = (length[here] > byte + 1).astype(np.int64) << 7
+        data[at[here] + byte] = (value[here] >> (7 * byte) & 127) | more
+
+
+def index(ends: I64) -> tuple[int, U32, NDArray[np.uint16]]:
+    """Byte offsets of row begins (and the last end) -> (block_log2, bases, offsets), blocks as long as they fit."""
+    for block_log2 in range(MOST_BLOCK_LOG2, -1, -1):
+        bases = ends[:: 1 << block_log2]
+        offsets = ends - np.repeat(bases, 1 << block_log2)[: len(ends)]
+        if block_log2 == 0 or int(offsets.max()) <= 0xFFFF:
+            break
+    return block_log2, bases.astype("<u4"), offsets.astype("<u2")
+
+
+def index_bytes(ends: I64) -> int:
+    """What the index takes."""
+    _, bases, offsets = index(ends)
+    return 4 * len(bases) + 2 * len(offsets)
+
+
+# Rows of gaps or targets, one weight per synapse or row.
+
+
+FLOAT_BYTES = {"fp16": 2, "fp32": 4}
+"""Of a weight; int8 weights have 1, or 2 where a row has one."""
+
+
+def _weight_bytes(codec: int, precision: str) -> int:
+    return FLOAT_BYTES.get(precision, 2 if codec in UNIFORM else 1)
+
+
+def _synapse_bytes(s: Synapses, codec: int) -> I64:
+    """(synapses,): bytes of each; a row's own weight counts with its first."""
+    if codec in WIDES:
+        size = varint_bytes(s.gap)
+    elif codec in U16S:
+        size = np.full(len(s.gap), 2, np.int64)
+    else:
+        size = np.where(s.begins, 2, s.gap // ESCAPE + 1)
+    weight = _weight_bytes(codec, s.precision)
+    return size + (weight * s.begins if codec in UNIFORM else weight)
+
+
+def _gap_rows(s: Synapses, codec: int) -> U8:
+    """The bytes of D8, wide and U16 rows."""
+    sizes, width = _synapse_bytes(s, codec), _weight_bytes(codec, s.precision)
+    data = np.zeros(int(sizes.sum()), np.uint8)
+    at = np.cumsum(sizes) - sizes
+    kind = "f" if s.precision in FLOAT_BYTES else "i"
+    stored = s.weight.astype(f"<{kind}{width}").reshape(-1, 1).view(np.uint8)
+    gap_at = at + width * s.begins if codec in UNIFORM else at
+    if codec in UNIFORM:
+        data[at[s.begins][:, None] + np.arange(width)] = stored[s.begins]
+    else:
+        data[(at + sizes - width)[:, None] + np.arange(width)] = stored
+    if codec in WIDES:
+        _put_varints(data, gap_at, s.gap)
+        return data
+    number = s.target if codec in U16S else s.gap
+    whole = np.ones(len(number), np.bool_) if codec in U16S else s.begins
+    data[gap_at[whole]] = number[whole] & 255
+    data[gap_at[whole] + 1] = number[whole] >> 8
+    if codec not in U16S:
+        _put_gaps(data, gap_at[~s.begins], s.gap[~s.begins])
+    return data
+
+
+def _put_gaps(data: U8, at: I64, gap: I64) -> None:
+    """8-bit gaps with their escapes."""
+    escapes = gap // ESCAPE
+    for number in range(int(escapes.max(initial=0))):
+        data[at[escapes > number] + number] = ESCAPE
+    data[at + escapes] = gap % ESCAPE
+
+
+# Rows of gaps and codes.
+
+
+def _slots(s: Synapses, codec: int) -> tuple[I64, I64]:
+    """(synapses,): slots of each, its escapes among them; and how often its gap holds an escape's.
+
+    An escape of B53 and B62 counts once more than its code says.
+    """
+    times = np.where(s.begins, 0, s.gap) // _escape(codec)
+    most = 1 if codec == D8W4 else 1 << CODE_BITS[codec]
+    return (times + most - 1) // most + 1, times
+
+
+def _escape(codec: int) -> int:
+    return ESCAPE if codec == D8W4 else 255 >> CODE_BITS[codec]
+
+
+def _code_row_bytes(s: Synapses, codec: int) -> I64:
+    """(rows with synapses,): a varint, then a byte per slot, of D8W4 three per two."""
+    slots = s.row_sums(_slots(s, codec)[0])
+    return varint_bytes(s.target[s.starts]) + (slots + (slots + 1) // 2 if codec == D8W4 else slots)
+
+
+def _code_rows(s: Synapses, codec: int) -> U8:
+    """The bytes of D8W4, B53 and B62 rows."""
+    (counts, times), most = _slots(s, codec), _escape(codec)
+    sizes = _code_row_bytes(s, codec)
+    data = np.zeros(int(sizes.sum()), np.uint8)
+    begin = np.cumsum(sizes) - sizes
+    _put_varints(data, begin, s.target[s.starts])
+    ends = np.cumsum(counts)
+    full = 1 if codec == D8W4 else 1 << CODE_BITS[codec]
+    gap, code = np.full(int(ends[-1]), most, np.int64), np.full(int(ends[-1]), full - 1, np.int64)
+    partly = times % full != 0
+    code[ends[partly] - 2] = times[partly] % full - 1
+    gap[ends - 1], code[ends - 1] = np.where(s.begins, 0, s.gap) % most, s.codes
+    slots = s.row_sums(counts)
+    place = np.arange(len(gap)) - np.repeat(np.cumsum(slots) - slots, slots)  # within its row
+    first = np.repeat(begin + varint_bytes(s.target[s.starts]), slots)
+    if codec != D8W4:
+        bits = CODE_BITS[codec]
+        data[first + place] = gap << bits | code
+        return data
+    at = first + place // 2 * 3
+    data[at + place % 2] = gap
+    is_alone = (place % 2 == 0) & (place == np.repeat(slots, slots) - 1)
+    even, odd = place % 2 == 0, place % 2 == 1
+    data[(at + np.where(is_alone, 1, 2))[even]] = code[even]
+    data[(at + 2)[odd]] |= (code[odd] << 4).astype(np.uint8)
+    return data
+
+
+def row_bytes(s: Synapses, codec: int) -> I64:
+    """(rows with synapses,): bytes of each in a codec that has an index; not of ternary and shared rows."""
+    each = [
+        _code_row_bytes(b, codec) if codec in CODE_BITS else b.row_sums(_synapse_bytes(b, codec)) for b in s.blocks()
+    ]
+    return np.concatenate(each)
+
+
+def has_escapes(s: Synapses, codec: int) -> bool:
+    """Does any row hold one?"""
+    if codec in CODE_BITS:
+        return any(bool(np.any(_slots(b, codec)[0] > 1)) for b in s.blocks())
+    return codec in (D8, D8_UNIFORM) and any(bool(np.any(b.gap[~b.begins] >= ESCAPE)) for b in s.blocks())
+
+
+def indexed(s: Synapses, codec: int) -> Rows:
+    """Rows of a codec that has an index; not ternary and shared ones."""
+    data = b"".join((_code_rows(b, codec) if codec in CODE_BITS else _gap_rows(b, codec)).tobytes() for b in s.blocks())
+    found = index(s.row_ends(row_bytes(s, codec)))
+    return Rows(codec, s.source_first, s.rows, data, has_escapes(s, codec), *found, book=s.book(codec))
+
+
+def plastic(s: Synapses) -> Rows:
+    """16-bit targets of weights that lie elsewhere, because they learn. Pre: at most 65,536 targets."""
+    ends = s.row_ends(2 * np.diff(np.append(s.starts, len(s.source))))
+    return Rows(PLASTIC, s.source_first, s.rows, s.target.astype("<u2").tobytes(), False, *index(ends))
+
+
+def ternary(s: Synapses) -> Rows | None:
+    """Rows of one magnitude: it, the bytes of the first list, targets that add it, targets that take it off."""
+    if s.precision != "int8":
+        return None
+    size = np.abs(s.weight)
+    if not np.all(s.begins[1:] | (size[1:] == size[:-1])):
+        return None
+    made = [_ternary_rows(block) for block in s.blocks()]
+    sizes = np.concatenate([sizes for sizes, _, _ in made])
+    data, escapes = b"".join(data for _, data, _ in made), any(escapes for _, _, escapes in made)
+    return Rows(TERNARY, s.source_first, s.rows, data, escapes, *index(s.row_ends(sizes)))
+
+
+def _ternary_rows(s: Synapses) -> tuple[I64, bytes, bool]:
+    """Bytes of each row, all of them, and whether there are escapes."""
+    size = np.abs(s.weight.astype(np.int64))
+    row, minus = np.cumsum(s.begins) - 1, s.weight < 0
+    order = np.argsort(row * 2 + minus, kind="stable")
+    target, group = s.target[order], (row * 2 + minus)[order]
+    begins = np.concatenate(([True], group[1:] != group[:-1]))
+    gap = np.where(begins, target, np.diff(target, prepend=0))
+    each = np.where(begins, varint_bytes(gap), gap // ESCAPE + 1)
+    lists = np.bincount(group, weights=each, minlength=2 * len(s.starts)).astype(np.int64)
+    head = 2 + varint_bytes(lists[::2])
+    sizes = head + lists[::2] + lists[1::2]
+    data = np.zeros(int(sizes.sum()), np.uint8)
+    begin = np.cumsum(sizes) - sizes
+    weight = size[s.starts]
+    data[begin], data[begin + 1] = weight & 255, weight >> 8
+    _put_varints(data, begin + 2, lists[::2])
+    at = np.cumsum(each) - each + np.cumsum(head)[group // 2]
+    _put_varints(data, at[begins], gap[begins])
+    _put_gaps(data, at[~begins], gap[~begins])
+    return sizes, data.tobytes(), bool(np.any(gap[~begins] >= ESCAPE))
+
+
+def shared(s: Synapses) -> Rows | None:
+    """Rows of one weight whose bodies are stored once: a word per row, first target and body."""
+    if not s.is_uniform or s.target_count > 1 << 16:
+        return None
+    counts = np.diff(np.append(s.starts, len(s.source)))
+    if int(counts.max()) > 0xFFFF:
+        return None
+    inner = np.where(s.begins, 0, s.gap // ESCAPE + 1)
+    gaps = np.zeros(int(inner.sum()), np.uint8)
+    _put_gaps(gaps, (np.cumsum(inner) - inner)[~s.begins], s.gap[~s.begins])
+    ends = np.cumsum(s.row_sums(inner)).tolist()
+    first, last = s.target[s.starts], s.target[np.append(s.starts[1:], len(s.target)) - 1]
+    stored = s.weight[s.starts].astype(s.weight.dtype.newbyteorder("<"))
+    weight = np.ascontiguousarray(stored).view(f"V{stored.itemsize}")
+    spans = np.column_stack([last - first, counts]).astype("<u2")
+    known: dict[bytes, int] = {}
+    if s.rows > len(s.starts):
+        known[b""] = 0  # of rows without synapses
+    body = np.zeros(s.rows, np.int64)
+    sources, begin, raw = (s.source[s.starts] - s.source_first).tolist(), 0, gaps.tobytes()
+    heads = [w.tobytes() + span.tobytes() for w, span in zip(weight, spans, strict=True)]
+    for row, head, end in zip(sources, heads, ends, strict=True):
+        body[row] = known.setdefault(head + raw[begin:end], len(known))
+        begin = end
+        if len(known) > _SHARED_MOST:
+            return None
+    entry = body << 16
+    entry[s.source[s.starts] - s.source_first] |= first
+    found = index(np.cumsum([0, *map(len, known)]).astype(np.int64))
+    escapes = any(key.find(b"\xff", 4 + stored.itemsize) >= 0 for key in known)
+    data = b"".join(known)
+    return Rows(
+        SHARED, s.source_first, s.rows, data, escapes, *found, book=entry.astype("<u4").tobytes(), bodies=len(known)
+    )
+
+
+# Rows without an index.
+
+
+def columns(s: Synapses) -> int:
+    """Targets of every row, where all rows have the same successive ones, each once; else 0."""
+    count, rest = divmod(len(s.target), s.rows)
+    first = int(s.target[0])
+    if rest or len(s.starts) != s.rows or first + count > s.target_count:
+        return 0
+    return count if bool(np.all(s.target.reshape(s.rows, count) == first + np.arange(count))) else 0
+
+
+def dense_bytes(codec: int, count: int, precision: str) -> int:
+    """Bytes of a dense row."""
+    return (count * CODE_BITS[codec] + 7) // 8 if codec in CODE_BITS else count * FLOAT_BYTES.get(precision, 1)
+
+
+def dense(s: Synapses, codec: int, count: int) -> Rows:
+    """A weight or code for each of `count` successive targets."""
+    if codec == DENSE:
+        data = s.weight.astype(f"<f{FLOAT_BYTES[s.precision]}" if s.precision in FLOAT_BYTES else "<i1").tobytes()
+    else:
+        data = b"".join(_dense_codes(block, codec) for block in s.blocks())
+    words = count, int(s.target[0])
+    return Rows(codec, s.source_first, s.rows, data, words=words, book=s.book(codec))
+
+
+def _dense_codes(s: Synapses, codec: int) -> bytes:
+    bits = s.codes.reshape(-1, 1) >> np.arange(CODE_BITS[codec]) & 1
+    return np.packbits(bits.reshape(s.rows, -1).astype(np.uint8), axis=1, bitorder="little").tobytes()
+
+
+def generated(s: Synapses, sources: int, rule: Generator) -> Rows | None:
+    """The rule, where it yields exactly the synapses of `sources` neurons."""
+    if s.precision != "int8" or sources * rule.fan_out != len(s.source):
+        return None
+    source, target, weight = procedural.synapses(rule.seed, sources, rule.fan_out, s.target_count, rule.levels)
+    order = np.lexsort((s.weight, s.target, s.source))
+    same = np.array_equal(source, s.source) and np.array_equal(target, s.target)
+    if not same or not np.array_equal(weight, s.weight[order]):
+        return None
+    book = np.array(rule.levels, np.int8).tobytes()
+    return Rows(PROCEDURAL, 0, sources, b"", words=(rule.fan_out, rule.seed), book=book)
