@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from espike import boards, toolchain
 from espike.board import BoardEngine, flash
@@ -44,6 +45,24 @@ def host(q: QuantizedConnectome) -> Engine:
     except EspikeError as error:
         lack(str(error))
     return Host(ImageView(pack(q).data))
+
+
+def rows(q: QuantizedConnectome) -> Engine:
+    """The same without expansion: rows are read where they lie, as on a board."""
+    from espike_sim.host import Host, ImageView
+
+    return Host(ImageView(pack(q).data), expand=False)
+
+
+def synapses(image: bytes) -> NDArray[np.int64]:
+    """int64 (synapses, 4): projection, source, target and weight bits of every synapse of an image, sorted."""
+    from espike_sim.host import ImageView, ffi, lib
+
+    view = ImageView(image)
+    found = np.empty((view.synapses, 4), np.int64)
+    count = lib.spk_batch_synapses(view.view, ffi.cast("int64_t *", found.ctypes.data), len(found))
+    assert count == len(found)
+    return found[np.lexsort(found.T[::-1])]
 
 
 def board_file(name: str) -> boards.Board:
@@ -101,6 +120,8 @@ def make(name: str, q: QuantizedConnectome) -> Engine:
         return Reference(q)
     if name == "host":
         return host(q)
+    if name == "rows":
+        return rows(q)
     return put(board(name), q)
 
 

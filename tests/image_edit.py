@@ -31,18 +31,20 @@ HEADER_WORDS = {
     "META_BYTES": 56,
     "BLOCKS_OFFSET": 60,
     "TIMESTEP_US": 64,
-    "RESERVED_2": 68,
+    "LEARNING_OFFSET": 68,
 }
 """Byte offset of each word of the header that is not a hash or a CRC."""
 
 AREA_FIELDS = (
     "NEURONS", "FLAGS", "COLUMNS", "THRESHOLD", "LIMIT", "RETAINED", "REFRACTORY", "FIRE_LIMIT", "SNOOZE", "FIRE_DRAW",
-    "STIMULUS_LIMIT", "PROJECTION_FIRST", "PROJECTION_COUNT", "RESERVED", "RESERVED_2", "RESERVED_3",
+    "STIMULUS_LIMIT", "PROJECTION_FIRST", "PROJECTION_COUNT", "PSP_FACTOR", "RESERVED_2", "RESERVED",
 )  # fmt: skip
 PROJECTION_FIELDS = (
-    "ENDS", "CODEC", "SOURCE_FIRST", "ROWS", "BASES", "OFFSETS", "DATA", "DATA_BYTES", "SYNAPSES", "DELAY", "RESERVED",
-    "RESERVED_2",
+    "ENDS", "CODEC", "SOURCE_FIRST", "ROWS", "BASES", "OFFSETS", "DATA", "DATA_BYTES", "SYNAPSES", "DELAY", "BOOK",
+    "BODIES",
 )  # fmt: skip
+UNINDEXED = (6, 7, 8, 9, 15)
+"""Codecs whose rows no index finds."""
 ESCAPES = 1 << 24
 """Bit of the codec word."""
 WIDE_INPUT = 2
@@ -92,8 +94,11 @@ class Image:
         found += [self.area(i, name) for i in range(self.header("AREAS")) for name in AREA_FIELDS]
         for i in range(self.header("PROJECTIONS")):
             found += [self.projection(i, name) for name in PROJECTION_FIELDS]
-            begin, end = (self.word(self.projection(i, name).offset) for name in ("BASES", "DATA"))
-            found += [Field(f"projection {i} index +{at - begin}", at) for at in range(begin, end, 4)]
+            codec, bases, book, end = (
+                self.word(self.projection(i, name).offset) for name in ("CODEC", "BASES", "BOOK", "DATA")
+            )
+            begin = (book or end) if codec & 255 in UNINDEXED else bases
+            found += [Field(f"projection {i} index or book +{at - begin}", at) for at in range(begin, end, 4)]
         power, powered = self.header("POWER_OFFSET"), self.header("POWERED")
         return found + [Field(f"power word {i}", power + 4 * i) for i in range(2 * powered)]
 

@@ -16,14 +16,16 @@ from small_networks import Synapses, network, stimulus
 
 from espike.image import pack
 from espike.rows import CODEC_NAMES
+from espike_sim import procedural
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
+from espike_sim.generator import Generator
 from espike_sim.pcg import pcg_one
 from espike_sim.quantized import ALWAYS, QuantizedConnectome, accumulator_bound
 from espike_sim.random_networks import random_network, random_stimulus
 from espike_sim.reference import Reference
 
-PRECISIONS = ("int8", "fp32")
+PRECISIONS = ("int8", "fp16", "fp32")
 OTHERS = engines.NAMES[1:]
 """What is compared with the reference."""
 
@@ -136,6 +138,41 @@ def uniform(rows: int, gap: list[int], area: int, seed: int) -> tuple[Any, Any, 
     return source, target, np.random.default_rng(seed).integers(-200, 600, rows)[source]
 
 
+def coded(rows: int, gap: list[int], area: int, seed: int, levels: int) -> tuple[Any, Any, Any]:
+    """The same with `levels` distinct weights, from -levels / 2 on, times 5."""
+    source, target, _ = gaps(rows, gap, area, seed)
+    return source, target, 5 * (np.random.default_rng(seed).integers(0, levels, len(target)) - levels // 2)
+
+
+def far(synapses: tuple[Any, Any, Any], first: int) -> tuple[Any, Any, Any]:
+    """The same, `first` targets further."""
+    return synapses[0], synapses[1] + first, synapses[2]
+
+
+def signed(rows: int, gap: list[int], area: int, seed: int) -> tuple[Any, Any, Any]:
+    """The same with +w and -w in a row, w of its own; one row has one sign."""
+    source, target, _ = gaps(rows, gap, area, seed)
+    rng = np.random.default_rng(seed)
+    sign = np.where(source == 1, -1, rng.choice([-1, 1], len(target)))
+    return source, target, sign * (source + 70)
+
+
+def dense(rows: int, first: int, columns: int, seed: int, levels: int = 180) -> tuple[Any, Any, Any]:
+    """All pairs of sources and the targets first .. first + columns - 1."""
+    weight = np.random.default_rng(seed).integers(0, levels, rows * columns) - levels // 3
+    return np.repeat(np.arange(rows), columns), np.tile(first + np.arange(columns), rows), weight
+
+
+def topographic(rows: int, pattern: list[int], weight: int, every: int = 1) -> tuple[Any, Any, Any]:
+    """Rows of one shape, each a target further than the one before; `every`: others are empty."""
+    ids = np.arange(0, rows, every)
+    return (
+        np.repeat(ids, len(pattern)),
+        (ids[:, None] + np.array(pattern)).reshape(-1),
+        np.full(len(ids) * len(pattern), weight),
+    )
+
+
 BIG = 70_000
 ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     # name: neurons of the areas, synapses, codecs that must be hit, smallest log2 of rows per block
@@ -154,9 +191,9 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     "wide uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [1, 900, 20, 700], 5000, 8))], {"wide-uniform"}, 5),
     "u16": ([40, 5000], [Synapses(0, 1, *gaps(40, [300, 900, 700, 600, 0, 800], 5000, 16))], {"u16"}, 5),
     "u16 uniform": ([40, 5000], [Synapses(0, 1, *uniform(40, [300, 900, 700, 600], 5000, 17))], {"u16-uniform"}, 5),
-    "one per row": ([50, 300], [Synapses(0, 1, range(50), range(200, 250), [50, -30] * 25)], {"d8"}, 5),
-    "long rows": ([12, 4000], [Synapses(0, 1, *gaps(12, [1], 4000, 9))], {"d8"}, 3),
-    "rows past 64 KiB": ([2, 34_000], [Synapses(0, 1, *gaps(2, [1], 34_000, 10, 20))], {"d8"}, 0),
+    "one per row": ([50, 300], [Synapses(0, 1, range(50), range(200, 250), 2 * np.arange(50) - 49)], {"d8"}, 5),
+    "long rows": ([12, 4000], [Synapses(0, 1, *gaps(12, [1] * 30 + [2], 4000, 9))], {"d8"}, 3),
+    "rows past 64 KiB": ([2, 60_000], [Synapses(0, 1, *gaps(2, [1, 2], 60_000, 10, 20))], {"d8"}, 0),
     "last of 65,536": ([2, 65_536], [Synapses(0, 1, [0, 1, 1], [65_535, 65_534, 65_535], [70, 8, 9])], {"d8"}, 5),
     "area past 65,536": (
         [20, BIG],
@@ -168,9 +205,69 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
         [BIG, 300],
         [
             Synapses(0, 1, [0, 65_535, 65_536, BIG - 1], [201, 202, 203, 299], [9, 8, 7, 6]),
-            Synapses(0, 0, [0], [BIG - 1], [99]),
+            Synapses(0, 0, [0, 0], [5, BIG - 1], [99, 98]),
         ],
         {"d8", "wide"},
+        5,
+    ),
+    "dense": ([33, 80], [Synapses(0, 1, *dense(33, 5, 71, 20), 0)], {"dense"}, 0),
+    "dense from a later source": (
+        [40, 17],
+        [Synapses(0, 1, np.repeat([38, 39], 17), [*range(17)] * 2, 7 * np.arange(34) - 119)],
+        {"dense"},
+        0,
+    ),
+    "dense, one column": ([40, 9], [Synapses(0, 1, *dense(40, 8, 1, 21))], {"dense"}, 0),
+    "dense, last of 65,536": ([9, 65_536], [Synapses(0, 1, *dense(9, 65_513, 23, 22))], {"dense"}, 0),
+    "dense past 65,536": ([9, BIG], [Synapses(0, 1, *dense(9, BIG - 40, 40, 23))], {"dense"}, 0),
+    "dense4": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 24, 16))], {"dense4"}, 0),
+    "dense3": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 25, 8))], {"dense3"}, 0),
+    "dense2": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 26, 3))], {"dense2"}, 0),
+    "d8w4": ([40, 900], [Synapses(0, 1, *coded(40, [0, 3, 200, 17, 254], 900, 27, 16))], {"d8w4"}, 5),
+    "d8w4, short rows": ([40, 250], [Synapses(0, 1, *coded(40, [10], 250, 28, 16))], {"d8w4"}, 5),
+    "d8w4 escapes": (
+        [40, 2000],
+        [Synapses(0, 1, *coded(40, [7, 130, 255, 200, 30, 510, 9], 2000, 29, 16))],
+        {"d8w4 escapes"},
+        5,
+    ),
+    "b53": ([40, 500], [Synapses(0, 1, *coded(40, [0, 3, 30, 17, 5], 500, 30, 8))], {"b53"}, 5),
+    "b53 escapes": (
+        [40, 3000],
+        [Synapses(0, 1, *coded(40, [1, 31, 30, 2, 62, 5, 1, 9, 300, 7, 4, 1, 8], 3000, 31, 7))],
+        {"b53 escapes"},
+        5,
+    ),
+    "b62": ([40, 900], [Synapses(0, 1, *coded(40, [0, 3, 62, 17, 5], 900, 32, 4))], {"b62"}, 5),
+    "b62 escapes": (
+        [40, 3000],
+        [Synapses(0, 1, *coded(40, [1, 63, 62, 2, 126, 5, 1, 9, 300, 7], 3000, 33, 3))],
+        {"b62 escapes"},
+        5,
+    ),
+    "codes past 65,536": (
+        [9, BIG],
+        [
+            Synapses(0, 1, *far(coded(9, [1, 9], 3000, 34, 8), 66_000)),
+            Synapses(0, 1, *far(coded(9, [100, 9], 3000, 34, 16), 66_000)),
+        ],
+        {"b53", "d8w4"},
+        5,
+    ),
+    "ternary": ([40, 400], [Synapses(0, 1, *signed(40, [4, 9, 7], 400, 35))], {"ternary"}, 5),
+    "ternary escapes": ([40, 6000], [Synapses(0, 1, *signed(40, [140, 255, 90], 6000, 36))], {"ternary escapes"}, 5),
+    "shared": ([300, 400], [Synapses(0, 1, *topographic(300, [0, 1, 20, 21, 60], 300))], {"shared"}, 5),
+    "shared escapes": ([300, 900], [Synapses(0, 1, *topographic(300, [0, 255, 256, 511], -20))], {"shared escapes"}, 5),
+    "shared, every other row empty": (
+        [301, 400],
+        [Synapses(0, 1, *topographic(301, [0, 3, 3, 4, 9], 70, 2))],
+        {"shared"},
+        5,
+    ),
+    "shared to the last of 65,536": (
+        [90, 65_536],
+        [Synapses(0, 1, *topographic(90, [65_440, 65_446], 80))],
+        {"shared"},
         5,
     ),
     "many kinds": (
@@ -185,8 +282,8 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
             Synapses(3, 2, [699], [39], [127]),
             Synapses(2, 2, [], [], []),
         ],
-        {"d8", "d8 escapes", "d8-uniform"},
-        5,
+        {"d8", "d8 escapes", "d8-uniform", "wide", "dense"},
+        0,
     ),
 }
 
@@ -195,14 +292,21 @@ def codecs(q: QuantizedConnectome) -> tuple[set[str], int]:
     """The row codecs that the image of a network uses for rows that exist, and the smallest log2 of rows per block."""
     image = Image(pack(q).data)
     count = image.header("PROJECTIONS")
-    words = [image.word(image.projection(i, "CODEC").offset) for i in range(count) if image.rows(i)]
+    held = [i for i in range(count) if image.word(image.projection(i, "SYNAPSES").offset)]
+    words = [image.word(image.projection(i, "CODEC").offset) for i in held]
     names = {CODEC_NAMES[word & 255] + (" escapes" if word & ESCAPES else "") for word in words}
     return names, min(word >> 16 & 255 for word in words)
 
 
-def row_case(name: str, precision: str, candidates_only: bool) -> tuple[QuantizedConnectome, CodedStimulus]:
+def row_case(
+    name: str, precision: str, candidates_only: bool, shift: int = 0, limit: int = 1000
+) -> tuple[QuantizedConnectome, CodedStimulus]:
     counts, synapses, _, _ = ROW_CASES[name]
-    q = network(precision, counts, synapses, candidates_only=candidates_only, retained=None, threshold=60)
+    shift = shift if precision == "int8" else 0
+    synapses = [replace(group, shift=shift) for group in synapses]
+    q = network(
+        precision, counts, synapses, candidates_only=candidates_only, retained=None, threshold=60, stimulus_limit=limit
+    )
     rng = np.random.default_rng(1)
     sources = np.unique(q.source)
     some = rng.permutation(sources)[: max(1, len(sources) // 2)]
@@ -214,11 +318,56 @@ def row_case(name: str, precision: str, candidates_only: bool) -> tuple[Quantize
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("case", ROW_CASES)
 def test_every_row_codec(case: str, precision: str, name: str) -> None:
-    for candidates_only in (True, False) if name == "host" else (len(case) % 2 == 0,):
-        q, entries = row_case(case, precision, candidates_only)
+    """Every-neuron mode and candidates, with shifts and without, sums of 16 and 32 bits."""
+    ways = [(True, 0, 1000), (False, 0, 1000), (False, 1, 1000), (True, 2, 40_000), (False, 0, 40_000)]
+    for candidates_only, shift, limit in ways if name == "host" else [ways[(len(case) + len(precision)) % 5]]:
+        q, entries = row_case(case, precision, candidates_only, shift, limit)
         bursts = 5 if q.neurons < 10_000 else 3 if name == "host" else 2
-        found = engines.agree(q, bursts, entries, name)
+        found = engines.agree(q, bursts, entries, name, *(["rows"] if name == "host" else []))
         assert found.spikes >= 2
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_procedural_rows(name: str) -> None:
+    rule = Generator(0x80000001, 20, tuple(range(-60, 100, 10)))
+    for counts, candidates_only, shift in (([30, 50], True, 0), ([30, 65_537], False, 1), ([1, 1], False, 0)):
+        drawn = procedural.synapses(rule.seed, counts[0], rule.fan_out, counts[1], rule.levels)
+        q = network("int8", counts, [Synapses(0, 1, *drawn, shift)], candidates_only=candidates_only, threshold=60)
+        q = replace(q, projections=(replace(q.projections[0], generator=rule),))
+        assert codecs(q) == ({"procedural"}, 0)
+        ids = range(counts[0])
+        found = engines.agree(q, 3, stimulus(q, [(t, n, 61) for t in (1, 2) for n in ids if (t + n) % 3]), name)
+        assert found.spikes > 0
+
+
+def test_a_rule_that_yields_other_synapses_is_not_stored() -> None:
+    rule = Generator(7, 5, tuple(range(1, 17)))
+    source, target, weight = procedural.synapses(rule.seed, 8, rule.fan_out, 60, rule.levels)
+    weight[-1] += 1
+    q = network("int8", [8, 60], [Synapses(0, 1, source, target, weight)])
+    other = replace(q, projections=(replace(q.projections[0], generator=rule),))
+    assert pack(other).data[136:] != b""
+    assert "procedural" not in codecs(other)[0]
+    assert other.hash != q.hash
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("case", ROW_CASES)
+def test_rows_hold_the_synapses_in_every_codec(case: str, precision: str) -> None:
+    """What `spk_row_each` finds in the image, of whatever codec can be made of the network, is the network."""
+    q, _ = row_case(case, precision, True)
+    for codec in (None, *range(15)):
+        try:
+            data = pack(q, only=None if codec is None else {codec, 0, 2} if len(q.projections) > 1 else {codec}).data
+        except ValueError:
+            continue
+        decoded = engines.synapses(data)
+        weight = q.weight if precision == "int8" else q.weight.astype(np.float32).view(np.int32)
+        wanted = np.column_stack([q.source, q.target, weight])
+        stored = np.argsort(np.argsort([p.source for p in q.projections], kind="stable"))  # by source area
+        group = np.repeat(stored, np.diff(q.projection_start))
+        wanted = np.column_stack([group, wanted.astype(np.int64)])
+        assert np.array_equal(decoded, wanted[np.lexsort(wanted.T[::-1])])
 
 
 @pytest.mark.parametrize("case", ROW_CASES)

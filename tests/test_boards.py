@@ -194,8 +194,8 @@ def test_host_refuses_what_cannot_fit_before_the_board_is_touched(name: str) -> 
         flash(running, data, ImageView(data).ram_bytes, "int8")
     with pytest.raises(EspikeError, match=r"the image has .* bytes, the slot"):
         flash(running, bytes(running.link.hello().flash_bytes + 4), 0, "int8")
-    with pytest.raises(EspikeError, match="does not run fp16"):
-        flash(running, data, 0, "fp16")
+    with pytest.raises(EspikeError, match="does not run fp64"):
+        flash(running, data, 0, "fp64")
     assert running.link.hello().network_hash == q.hash
 
 
@@ -210,7 +210,7 @@ def test_second_start_of_a_board_is_refused(name: str) -> None:
 
 def test_unknown_boards_and_missing_ports(tmp_path: Path) -> None:
     for target, text in (
-        ("nonesuch", "no board is called nonesuch; boards are emu-rv32, native"),
+        ("nonesuch", "no board is called nonesuch; boards are emu-rv32, esp32, esp32c3, esp32c6, esp32s3, native"),
         ("/dev/nonesuch", "/dev/nonesuch: no such port"),
         (str(tmp_path / "nothing"), "no such port"),
         ("socket://127.0.0.1", "is no socket://host:port"),

@@ -67,8 +67,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "later.spk").write_bytes(image[:4] + b"\2" + image[5:])
     bad = genome(area("aaaaaa", (2, 1, 1)), quantization_precision="int4")
     (path / "precision.json").write_text(json.dumps(bad))
-    half = genome(area("aaaaaa", (2, 1, 1)), quantization_precision="fp16")
-    (path / "half.json").write_text(json.dumps(half))
     return path
 
 
@@ -78,7 +76,6 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "no JSON": (["grow", "text.json"], 1, "is no JSON"),
     "no genome": (["pack", "other.json"], 1, "no genome"),
     "unknown precision": (["pack", "precision.json"], 1, "quantization_precision"),
-    "a precision that does not run": (["pack", "half.json"], 1, "choose --precision"),
     "a precision that is none": (["pack", "net.json", "--precision", "int4"], 2, "int4"),
     "a mapping to nowhere, packed": (["pack", "lost.json"], 1, "nowhere"),
     "a mapping to nowhere, strict": (["grow", "lost.json", "--strict"], 1, "nowhere"),
@@ -196,11 +193,11 @@ def test_verify_wants_the_network_on_the_board(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
-def test_a_genome_that_asks_for_fp16_names_the_option(tmp_path: Path) -> None:
-    done = espike("pack", REAL / "essential_genome.json", "-o", "x.spk", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "--precision int8 or --precision fp32" in done.stderr
-    assert not list(tmp_path.iterdir())
+def test_a_genome_that_asks_for_fp16_gets_it(tmp_path: Path) -> None:
+    assert espike("pack", REAL / "essential_genome.json", "-o", "x.spk", cwd=tmp_path).returncode == 0
+    told = espike("verify", "x.spk", "--b", "native", "-n", "30", "--flash", "--json", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert espike("plan", "x.spk", "--json", cwd=tmp_path).stdout.count('"fp16"') >= 1
 
 
 def test_interrupted_runs_say_so(folder: Path) -> None:

@@ -158,7 +158,7 @@ def test_every_function_of_the_core_is_seen(rules: ModuleType) -> None:
     names = set()
     for path in rules.sources(toolchain.ROOT):
         names |= {function.name for function in rules.read_unit(toolchain.ROOT, path).functions}
-    assert {"spk_image_open", "spk_engine_burst", "scatter_d8_16", "scatter_d8_32", "update_neuron_f", "input_add_16",
+    assert {"spk_image_open", "spk_engine_burst", "add_d8_16", "add_d8_32", "update_neuron", "input_add_16",
             "spk_load32", "app_poll", "put_record", "main", "memmove", "program_buffer"} <= names  # fmt: skip
 
 

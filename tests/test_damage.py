@@ -17,8 +17,10 @@ from small_networks import Synapses, network
 
 from espike import toolchain
 from espike.image import pack
+from espike_sim import procedural
 from espike_sim.errors import EspikeError
-from espike_sim.quantized import QuantizedConnectome
+from espike_sim.generator import Generator
+from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 from espike_sim.random_networks import random_network
 
 try:
@@ -69,11 +71,62 @@ def kinds(precision: str) -> QuantizedConnectome:
         Synapses(0, 1, np.repeat(ids, 6), np.tile([3, 800, 800, 801, 801, 802], 6), np.repeat(ids, 6)),
         Synapses(0, 1, [], [], []),
         Synapses(0, 1, np.repeat(ids, 2), np.tile([130, 700], 6), np.arange(12) - 6),
-        Synapses(0, 1, np.repeat(ids, 2), np.tile([130, 700], 6), np.repeat(ids, 2)),
+        Synapses(0, 1, np.repeat(ids, 3), np.tile([130, 700, 990], 6), np.repeat(ids, 3)),
     ]
     power = {"power_neuron": np.array([0, 700], np.uint32), "power_value": np.array([1, 2], "i4")}
     q = network(precision, [6, 1000], groups, candidates_only=precision == "int8", stimulus_limit=200)
     return replace(q, power_neuron=power["power_neuron"], power_value=power["power_value"].astype(q.types.input))
+
+
+EXPLICIT = range(6)
+"""The codecs that `kinds` is packed with."""
+
+
+def coded(precision: str) -> QuantizedConnectome:
+    """A network with a projection of every other row codec (fp32 has two), escapes included, shifts here and there."""
+    ids, rng = np.arange(6), np.random.default_rng(4)
+    everywhere, apart = np.tile(np.arange(3, 10), 6), np.tile([130, 140, 420, 700], 6)
+    seven, four = np.repeat(ids, 7), np.repeat(ids, 4)
+    groups = [
+        Synapses(0, 1, seven, everywhere, 3 * np.arange(42) - 60),  # dense
+        Synapses(0, 1, four, np.tile([1, 2, 300, 301], 6) + four, np.full(24, 9)),  # shared, escapes
+    ]
+    if precision == "int8":
+        drawn = procedural.synapses(5, 6, 3, 1000, RULE.levels)
+        groups += [
+            Synapses(0, 1, seven, everywhere, np.arange(42) % 16 - 8, 1),  # dense4
+            Synapses(0, 1, seven, everywhere, np.arange(42) % 8 - 4),  # dense3
+            Synapses(0, 1, seven, everywhere, np.arange(42) % 4 - 2),  # dense2
+            Synapses(0, 1, four, apart, np.arange(24) % 16 - 8),  # d8w4, escapes
+            Synapses(
+                0, 1, seven, np.tile(np.cumsum([2, 5, 40, 31, 30, 7, 3]), 6), np.arange(42) % 8 - 4
+            ),  # b53, escapes
+            Synapses(
+                0, 1, seven, np.tile(np.cumsum([50, 63, 5, 62, 130, 4, 1]), 6), np.arange(42) % 3 - 1
+            ),  # b62, escapes
+            Synapses(0, 1, four, apart, (four + 100) * np.tile([1, -1, 1, -1], 6)[rng.permutation(24)]),  # ternary
+            Synapses(0, 1, *drawn),
+        ]
+    q = network(precision, [6, 1000], groups, candidates_only=precision == "int8", stimulus_limit=200)
+    if precision == "int8":
+        q = replace(q, projections=(*q.projections[:-1], replace(q.projections[-1], generator=RULE)))
+    return q
+
+
+RULE = Generator(5, 3, tuple(range(-40, 40, 5)))
+CODED = {"int8": (6, 14, 7, 8, 9, 10, 11, 12, 13, 15), "fp16": (6, 14), "fp32": (6, 14)}
+"""The codecs of the projections of `coded`."""
+
+
+def timed(precision: str) -> QuantizedConnectome:
+    """Delays, learning, driven weights."""
+    return random_network(4, precision, True, areas=4, largest_area=12, wide_area=False, density=0.6, timing=True)
+
+
+def images(precision: str) -> list[bytes]:
+    """One of each row codec, in two images, and one with delays and learning."""
+    q, choices = coded(precision), CODED[precision]
+    return [pack(kinds(precision), only=EXPLICIT).data, pack(q, only=choices).data, pack(timed(precision)).data]
 
 
 def test_offsets_are_those_of_the_core() -> None:
@@ -87,8 +140,11 @@ def test_offsets_are_those_of_the_core() -> None:
 
 def test_sealing_keeps_an_image() -> None:
     for precision in PRECISIONS:
-        data = pack(kinds(precision)).data
+        data, others, _ = images(precision)
         assert Image(data).sealed() == data
+        assert Image(others).sealed() == others
+        words = [Image(others).word(Image(others).projection(i, "CODEC").offset) for i in range(len(CODED[precision]))]
+        assert tuple(word & 255 for word in words) == CODED[precision]
         codecs = {Image(data).word(Image(data).projection(i, "CODEC").offset) & (ESCAPES | 255) for i in range(9)}
         assert codecs == {0, 1, 0 | ESCAPES, 1 | ESCAPES, 2, 3, 4, 5}
 
@@ -161,7 +217,7 @@ class Forged:
 
 def forged_rows(precision: str) -> Iterator[Forged]:
     """Rows that lie; projections of `kinds`: d8 and uniform, both with escapes, wide two, an empty one, u16 two."""
-    data = pack(kinds(precision)).data
+    data = pack(kinds(precision), only=EXPLICIT).data
     width = 1 if precision == "int8" else 4
     uniform = 2 if precision == "int8" else 4
     at = [Image(data).word(Image(data).projection(p, "DATA").offset) for p in range(9)]
@@ -201,9 +257,87 @@ def forged_rows(precision: str) -> Iterator[Forged]:
             yield forged(f"{name} as a wide row's weight", 5, weight, row[5], row[5])
 
 
+def forged_codes(precision: str) -> Iterator[Forged]:
+    """Rows, codebooks and records of `coded` that lie."""
+    data = pack(coded(precision), only=CODED[precision]).data
+    image = Image(data)
+    end = image.header("BLOCKS_OFFSET")
+    place = {codec: p for p, codec in enumerate(CODED[precision])}
+
+    def field(codec: int, name: str, value: int, error: int, offset: str) -> Forged:
+        p = place[codec]
+        edited = Image(data).put(image.projection(p, name).offset, value)
+        about = f"codec {codec}: {name} {value:#x}"
+        return Forged(about, edited.sealed(), error, image.projection(p, offset).offset)
+
+    def word(codec: int, name: str) -> int:
+        return image.word(image.projection(place[codec], name).offset)
+
+    def rows(codec: int, changed: bytes, where: int, row: int = 0) -> Forged:
+        edited = Image(data).put_rows(place[codec], changed, where).sealed()
+        return Forged(f"codec {codec}: {changed.hex()} at {where}", edited, ROW, word(codec, "DATA") + row)
+
+    for codec in CODED[precision]:
+        yield field(codec, "CODEC", word(codec, "CODEC") & ~255 | 255, LAYOUT, "CODEC")
+        yield field(codec, "DATA", end - word(codec, "DATA_BYTES") + 1, LAYOUT, "BASES")
+        yield field(codec, "SYNAPSES", word(codec, "SYNAPSES") + 1, ROW, "CODEC")
+        if codec != 14:
+            yield field(codec, "BODIES", 1, LAYOUT, "BASES")
+        if codec in image_edit.UNINDEXED:
+            yield field(codec, "DATA_BYTES", word(codec, "DATA_BYTES") + 1, ROW, "CODEC")
+            yield field(codec, "ROWS", 5, ROW, "CODEC")
+            yield field(codec, "CODEC", word(codec, "CODEC") | 1 << 16, LAYOUT, "BASES")
+            yield field(codec, "CODEC", word(codec, "CODEC") | ESCAPES, LAYOUT, "BASES")
+        elif codec != 14:
+            yield field(codec, "CODEC", word(codec, "CODEC") ^ ESCAPES, ROW, "CODEC")
+        if codec in (7, 8, 9, 10, 11, 12, 15):
+            levels = 16 if codec == 15 else 1 << 4 - (codec - 7) % 3
+            for book in (0, 135, end - levels + 1, 0xFFFFFFFF):
+                yield field(codec, "BOOK", book, LAYOUT, "BASES")
+    for codec in (6, 7, 8, 9) if precision == "int8" else (6,):
+        for columns in (8, 1001, 0xFFFFFFFF):
+            yield field(codec, "BASES", columns, ROW, "CODEC")
+        for first in (994, 1001, 0xFFFFFFFF):
+            yield field(codec, "OFFSETS", first, ROW, "CODEC")
+    yield from _forged_shared(image, place[14], precision, end)
+    if precision == "fp32":
+        for bits in (NAN, INFINITY, MINUS_INFINITY, MINUS_ZERO):
+            yield rows(6, struct.pack("<I", bits), 4 * 9, 4 * 9)
+            yield rows(14, struct.pack("<I", bits), 0)
+        return
+    for fan_out in (0, 2, 4, 65536, 0xFFFFFFFF):
+        yield field(15, "BASES", fan_out, ROW, "CODEC")
+    yield rows(10, b"\xff\x07", 0)  # a first target past the area
+    yield rows(10, b"\xff", len(image.rows(place[10])) // 6 - 2)  # a row that ends in an escape
+    yield rows(11, b"\xff" * 8, 2)
+    yield rows(12, b"\xff" * 8, 1)
+    yield rows(13, b"\xff", 2)  # a first list past the row
+    yield rows(13, b"\xff\xff\x7f", 3)
+
+
+def _forged_shared(image: Image, p: int, precision: str, end: int) -> Iterator[Forged]:
+    """Bodies and entries that lie."""
+
+    def word(name: str) -> int:
+        return image.word(image.projection(p, name).offset)
+
+    entries, body = word("BOOK"), word("DATA")
+    weight = 2 if precision == "int8" else 4
+    span = struct.unpack_from("<H", image.data, body + weight)[0]
+    for entry in (0xFFFF0000, word("BODIES") << 16, 1000 - span, 0xFFFF):
+        edited = Image(bytes(image.data)).put(entries + 4 * 3, entry).sealed()
+        yield Forged(f"shared: entry {entry:#x}", edited, ROW, entries + 12)
+    for about, at, value in (("span", weight, span - 1), ("synapses", weight + 2, 3), ("synapses", weight + 2, 5)):
+        edited = Image(bytes(image.data)).put_rows(p, struct.pack("<H", value), at).sealed()
+        yield Forged(f"shared: {about} {value}", edited, ROW, body)
+    for name, value in (("BOOK", 0), ("BOOK", entries + 2), ("BOOK", end - 20), ("BODIES", 0x10001)):
+        edited = Image(bytes(image.data)).put(image.projection(p, name).offset, value).sealed()
+        yield Forged(f"shared: {name} {value:#x}", edited, LAYOUT, image.projection(p, "BASES").offset)
+
+
 def forged_fields(precision: str) -> Iterator[Forged]:
     """Records that lie about what is there."""
-    data = pack(kinds(precision)).data
+    data = pack(kinds(precision), only=EXPLICIT).data
     image = Image(data)
     end = image.header("BLOCKS_OFFSET")
 
@@ -216,11 +350,12 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         word = image.word(image.projection(p, "CODEC").offset)
         if word & 255 < 2 and p != 6:
             yield field("P escapes flag lies", "CODEC", p, word ^ ESCAPES, ROW)
-        yield field("P codec unknown", "CODEC", p, word & ~255 | 6, LAYOUT)
+        yield field("P codec unknown", "CODEC", p, word & ~255 | 255, LAYOUT)
         yield field("P codec bits", "CODEC", p, word | 1 << 25, LAYOUT)
         yield field("P block size", "CODEC", p, word & ~0xFF0000 | 6 << 16, LAYOUT)
         yield field("P delay", "DELAY", p, 2, LAYOUT, "CODEC")
-        yield field("P reserved", "RESERVED", p, 1, LAYOUT, "CODEC")
+        yield field("P book", "BOOK", p, 1, LAYOUT, "BASES")
+        yield field("P bodies", "BODIES", p, 1, LAYOUT, "BASES")
         yield field("P target area", "ENDS", p, 2 << 16, LAYOUT, "CODEC")
         yield field("P source area", "ENDS", p, 1 << 16 | 1, LAYOUT, "ENDS")
         yield field("P bases past the end", "BASES", p, end, LAYOUT)
@@ -253,7 +388,7 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         ("FIRE_LIMIT", 1, PARAMETER, "FLAGS"),
         ("PROJECTION_FIRST", 1, LAYOUT, ""),
         ("PROJECTION_COUNT", 100, LAYOUT, "PROJECTION_FIRST"),
-        ("RESERVED_3", 1, LAYOUT, "FLAGS"),
+        ("RESERVED", 1, LAYOUT, "FLAGS"),
         ("STIMULUS_LIMIT", NAN if precision == "fp32" else 1 << 30, PARAMETER, ""),
         ("STIMULUS_LIMIT", MINUS_ZERO, PARAMETER, ""),
         ("THRESHOLD", NAN if precision == "fp32" else 1 << 15, PARAMETER, ""),
@@ -272,9 +407,9 @@ def forged_fields(precision: str) -> Iterator[Forged]:
     for name, value, error in (
         ("VERSION", 2, int(lib.SPK_ERROR_VERSION)),
         ("MAGIC", 0, int(lib.SPK_ERROR_MAGIC)),
-        ("PRECISION", 2, LAYOUT),
+        ("PRECISION", 4, LAYOUT),
         ("PRECISION", 1 | 2 << 8, LAYOUT),
-        ("PRECISION", 1 | 1 << 16, LAYOUT),
+        ("PRECISION", 1 | 1025 << 16, LAYOUT),
         ("SYNAPSES", 1, LAYOUT),
         ("TOTAL_BYTES", 0, LAYOUT),
         ("BLOCKS_OFFSET", 132, LAYOUT),
@@ -282,9 +417,9 @@ def forged_fields(precision: str) -> Iterator[Forged]:
         where = "BLOCKS_OFFSET" if name == "TOTAL_BYTES" else name  # one check of both
         edited = Image(data).put(HEADER_WORDS[name], value)
         yield Forged(f"header {name}", edited.sealed(), error, HEADER_WORDS[where])
-    for name in ("NEURONS", "RESERVED_2"):
+    for name in ("NEURONS", "LEARNING_OFFSET"):
         edited = Image(data).put(HEADER_WORDS[name], 0x80000000)
-        yield Forged(f"header {name}", edited.sealed(), LAYOUT, HEADER_WORDS["NEURONS"])
+        yield Forged(f"header {name}", edited.sealed(), LAYOUT, HEADER_WORDS[name])
     tables = {
         "AREAS_OFFSET": 2 * 64,
         "PROJECTIONS_OFFSET": 7 * 48,
@@ -299,8 +434,8 @@ def forged_fields(precision: str) -> Iterator[Forged]:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_forged_contents_are_refused_where_they_lie(precision: str) -> None:
-    cases = [*forged_rows(precision), *forged_fields(precision)]
-    assert len(cases) > 100
+    cases = [*forged_rows(precision), *forged_fields(precision), *forged_codes(precision)]
+    assert len(cases) > 150
     found = [(case.about, *open_bytes(case.data)) for case in cases]
     assert found == [(case.about, case.error, case.offset) for case in cases]
 
@@ -343,7 +478,11 @@ HOSTILE = (
 
 def hostile(precision: str) -> Iterator[bytes]:
     """Images with right CRCs and any word of any record, any row byte, or several words at once, set to anything."""
-    data = pack(kinds(precision)).data
+    for data in images(precision):
+        yield from _hostile(data)
+
+
+def _hostile(data: bytes) -> Iterator[bytes]:
     image = Image(data)
     fields, end, total = image.fields(), image.header("BLOCKS_OFFSET"), len(data)
     for field in fields:
@@ -375,9 +514,10 @@ def image_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_hostile_images_under_sanitizers(precision: str, image_program: Path) -> None:
     """All in one process: refused, with the same verdict as in the host build, or run for 20 bursts."""
-    whole = pack(kinds(precision)).data
+    whole = pack(kinds(precision), only=EXPLICIT).data
     cases = [whole, *hostile(precision), *(whole[:size] for size in range(0, len(whole), 7))]
-    cases += [case.data for case in (*forged_rows(precision), *forged_fields(precision))]
+    forged = (*forged_rows(precision), *forged_fields(precision), *forged_codes(precision))
+    cases += [case.data for case in forged]
     stream = b"".join(struct.pack("<I", len(case)) + case for case in cases)
     verdicts = c_programs.feed(image_program, stream).splitlines()
     assert len(verdicts) == len(cases)
@@ -406,7 +546,7 @@ def test_flipped_bits_under_sanitizers(image_program: Path) -> None:
 
 def seeds() -> list[bytes]:
     """Images for a fuzzer to begin with."""
-    return [pack(make(precision)).data for make in (small, kinds) for precision in PRECISIONS]
+    return [data for precision in NUMBER_TYPES for data in (pack(small(precision)).data, *images(precision))]
 
 
 def test_fuzzer_finds_nothing(tmp_path: Path) -> None:

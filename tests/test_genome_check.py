@@ -48,7 +48,6 @@ C = "blueprint._____10c-c_____"
         ({"leak_c": 0.5}, "warning", C, "leak 0.5 does nothing, its charge does not accumulate"),
         ({"leak_c": 5, "mp_acc": True}, "warning", f"{C}-nx-leak_c-f", "leak 5 is clamped to 1"),
         ({"memory": True}, "warning", C, "memory is not developed"),
-        ({"mp_psp": True}, "warning", C, "mp_driven_psp is not run yet"),
         ({"pstcr_": 0}, "warning", f"{C}-cx-dstmap-d.o_____[0]", "its weights are 0"),
     ],
 )
@@ -66,7 +65,6 @@ def test_findings_of_an_area(genes: dict[str, Any], severity: str, path: str, sa
         ("o_____", rule("tile"), "warning", "its kind, composite, is not grown"),
         ("o_____", rule("randomizer"), "warning", "grows with extended"),
         ("o_____", rule("far"), "warning", "grows no synapse"),
-        ("o_____", rule("here", 1, True), "warning", "runs with fixed weights"),
         ("o_____", rule("here", 0), "warning", "its weights are 0"),
         ("o_____", rule("here", 300), "warning", "multiplier 300 is clamped to 255"),
     ],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from espike.genome import develop, from_json, read, summary
 from espike_sim.connectome import Connectome, load, save
 from espike_sim.errors import EspikeError
+from espike_sim.learning import Learning
 
 
 def grow_pairs(
@@ -192,7 +193,6 @@ def test_what_is_not_grown_is_said() -> None:
         f"{a} nothing: not grown, morphology nothing is not defined",
         f"{a} far: grows no synapse",
         "mapping a_____ -> c_____, rule far: not grown, there is no area c_____",
-        "mapping b_____ -> a_____, rule projector: is plastic, and runs with fixed weights",
     ]
     assert [m.rule for m in c.mappings] == ["far", "projector"]
     assert c.mappings[1].plastic
@@ -200,11 +200,32 @@ def test_what_is_not_grown_is_said() -> None:
         develop(from_json(made), strict=True)
 
 
-def test_mp_driven_psp_is_said() -> None:
+def test_mp_driven_psp_leaves_the_psp_out() -> None:
     made = genome(
-        area("a_____", (1, 1, 1), {"a_____": [rule("v")]}, mp_psp=True), morphologies={"v": vectors([0, 0, 0])}
+        area("a_____", (1, 1, 1), {"a_____": [rule("v", 3)]}, mp_psp=True, pstcr_=7),
+        morphologies={"v": vectors([0, 0, 0])},
     )
-    assert develop(from_json(made)).notes == ("area a_____: mp_driven_psp is not run yet, its psp stays 1",)
+    c = develop(from_json(made))
+    assert (c.mappings[0].driven, c.weight.tolist(), c.notes) == (True, [3.0], ())
+
+
+def test_plastic_rules_learn_in_weight_units() -> None:
+    """psp 10, multiplier 3, constant 2, LTP 5, LTD 4, window 6: a weight unit is worth 10, or 5 where two share it."""
+    entries = ["v", [1, 1, 1], 3, True, 2, 5, 4, 6]
+    for uniform, unit in ((True, 10), (False, 5)):
+        genes = {"pstcr_": 10, "pspuni": uniform}
+        made = genome(
+            area("a_____", (1, 1, 1), {"b_____": [entries, entries]}, **genes), area("b_____", (1, 1, 1)),
+            morphologies={"v": vectors([0, 0, 0])},
+        )  # fmt: skip
+        c = develop(from_json(made))
+        assert c.mappings[0].learning == Learning(6, 10 * unit, -8 * unit, 0, 255 * unit)
+        assert c.weight.tolist() == [3 * unit] * 2
+    negative = genome(
+        area("a_____", (1, 1, 1), {"b_____": [["v", [1, 1, 1], -3, True]]}), area("b_____", (1, 1, 1)),
+        morphologies={"v": vectors([0, 0, 0])},
+    )  # fmt: skip
+    assert develop(from_json(negative)).mappings[0].learning == Learning(1, -1, 1, -255, 0)
 
 
 def test_attractivity_thins_by_the_hash() -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espike.genome import develop, from_json, parse, read
+from espike.genome.model import Plasticity
 from espike_sim.errors import EspikeError
 
 SPECIFICATION: dict[str, Any] = {
@@ -118,7 +119,9 @@ def test_array_rules_have_4_to_8_entries(entries: int) -> None:
     made = genome(area("a_____", (1, 1, 1), {"a_____": [whole[:entries]]}), morphologies={"v": vectors([0, 0, 0])})
     if 4 <= entries <= 8:
         found = from_json(made).rules[0]
-        assert (found.multiplier, found.plastic, found.attractivity) == (-2.5, True, 100)
+        said = {4: {}, 5: {"constant": 1}, 6: {"ltp_multiplier": 2}, 7: {"ltd_multiplier": 3}, 8: {"window": 4}}
+        plastic = Plasticity(**{k: v for n, given in said.items() if n <= entries for k, v in given.items()})
+        assert (found.multiplier, found.plastic, found.attractivity) == (-2.5, plastic, 100)
     else:
         with pytest.raises(EspikeError, match=r"blueprint\._____10c-a_____-cx-dstmap-d\.a_____\S*: the rule has"):
             from_json(made)
@@ -130,11 +133,13 @@ def test_object_rules() -> None:
         "postSynapticCurrent_multiplier": 0.5,
         "plasticity_flag": True,
         "synapse_attractivity": 40,
+        "plasticity_window": 5,
+        "delay": 7,
     }
     made = genome(area("a_____", (1, 1, 1), {"a_____": [full, {"morphology_id": "v"}]}), morphologies={"v": vectors()})
     a, b = from_json(made).rules
-    assert (a.multiplier, a.plastic, a.attractivity) == (0.5, True, 40)
-    assert (b.multiplier, b.plastic, b.attractivity) == (1, False, 100)
+    assert (a.multiplier, a.plastic, a.attractivity, a.delay) == (0.5, Plasticity(window=5), 40, 7)
+    assert (b.multiplier, b.plastic, b.attractivity, b.delay) == (1, None, 100, 1)
 
 
 def test_older_forms() -> None:
@@ -266,8 +271,14 @@ def test_what_is_not_used_is_said() -> None:
         (b'{"blueprint": {"x": NaN}}', "NaN"),
         (b"[" * 100000, "nested too deep"),
         (b"9" * 5000, "too many digits"),
-        (b'{"version": "3.0", "blueprint": {"_____10c-a_____-cx-___bbx-i": 1}}', "version 3.0"),
-        (b'{"version": "3.0", "blueprint": {"Y19fX2F": {"cortical_name": "a"}}}', "version 3.0"),
+        (b'{"version": "4.0", "blueprint": {"_____10c-a_____-cx-___bbx-i": 1}}', "version 4.0"),
+        (b'{"version": "3.0", "blueprint": {"_____10c-a_____-cx-___bbx-i": 1}}', "has no ___bby"),
+        (b'{"version": "3.0", "blueprint": {"Y19fX2F": {"cortical_name": "a"}}}', "no block_boundaries"),
+        (b'{"version": "2.1", "blueprint": {"c": {"block_boundaries": [1, 1]}}}', "has 2 entries, expected 3"),
+        (
+            b'{"version": "2.1", "blueprint": {"c": {"block_boundaries": [1, 1, 1]}, "d": {}}}',
+            "area d has no block_boundaries",
+        ),
         (b'{"version": "2.1", "blueprint": {"c__lef": {"cortical_name": "a"}}}', "hierarchical"),
     ],
 )

@@ -14,14 +14,14 @@ from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.reference import Reference
 
-PRECISIONS = ("int8", "fp32")
+PRECISIONS = ("int8", "fp16", "fp32")
 
 
 @pytest.mark.parametrize("candidates_only", [True, False])
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_scalar_model_agrees(seed: int, precision: str, candidates_only: bool) -> None:
-    q = random_network(seed, precision, candidates_only, areas=5, wide_area=seed == 0)
+    q = random_network(seed, precision, candidates_only, areas=5, wide_area=seed == 0, timing=seed > 3)
     stimulus = random_stimulus(q, seed + 100, 30)
     engine = Reference(q)
     events = saturations = 0
@@ -29,6 +29,7 @@ def test_scalar_model_agrees(seed: int, precision: str, candidates_only: bool) -
         assert engine.run(1, stimulus).fired(t).tolist() == burst.fired, f"fired in burst {t}"
         wanted = np.array(burst.potentials).astype(q.types.potential)
         assert np.array_equal(engine.potentials(), wanted), f"potentials after burst {t}"
+        assert engine.learned().tolist() == burst.weights, f"weights after burst {t}"
         events, saturations = events + burst.events, saturations + burst.saturations
     assert (engine.counters().events, engine.counters().saturations) == (events, saturations)
 
