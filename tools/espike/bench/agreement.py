@@ -8,7 +8,7 @@ import numpy as np
 
 from espike_sim.engine import CodedStimulus, Engine
 from espike_sim.host import Host, ImageView
-from espike_sim.quantized import QuantizedConnectome
+from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 from espike_sim.random_networks import random_network, random_stimulus
 from espike_sim.reference import Reference
 
@@ -32,6 +32,7 @@ def small_networks(precision: str, candidates_only: bool) -> list[tuple[int, Qua
     seed = 0
     while len(found) < NETWORKS:
         shape = {"areas": 4, "largest_area": 50, "wide_area": False, "density": 0.6, "features": seed % 3 != 0}
+        shape["timing"] = seed % 2 == 1
         q = random_network(seed, precision, candidates_only, **shape)
         if 30 <= q.neurons <= NEURONS_MOST:
             found.append((seed, q))
@@ -44,12 +45,13 @@ def equal_bursts(
 ) -> int:
     """Bursts before the first in which an engine's hash with potentials, or that of spikes, is not the reference's.
 
-    Engines: the host's C core over all bursts, boards over the first BOARD_BURSTS.
+    Engines: the host's C core on rows expanded and as they lie, over all bursts, boards over the first BOARD_BURSTS.
     """
     expected = Reference(q).run(bursts, stimulus)
     packed = pack(q)
     equal = bursts
-    for make in (lambda image: Host(ImageView(image.data)), *boards):
+    ways = (lambda image: Host(ImageView(image.data)), lambda image: Host(ImageView(image.data), expand=False))
+    for make in (*ways, *boards):
         engine = make(packed)
         try:
             engine.reset(track_potentials=True)
@@ -66,10 +68,11 @@ def equal_bursts(
 
 
 def engines_equal_bursts(boards: Sequence[EngineMaker] = (), *, full: bool = False) -> int:
-    """Equal bursts over 8 random networks, both update modes, int8 and fp32; full: ten times as long."""
+    """Equal bursts over 8 random networks, both update modes, every precision, every other network with
+    delays, learning and driven weights; full: ten times as long."""
     bursts = BURSTS_FULL if full else BURSTS
     total = 0
-    for precision in ("int8", "fp32"):
+    for precision in NUMBER_TYPES:
         for candidates_only in (True, False):
             for seed, q in small_networks(precision, candidates_only):
                 total += equal_bursts(q, bursts, random_stimulus(q, seed, bursts), boards)
