@@ -110,7 +110,7 @@ static int put_flash(const app_t *app, const uint8_t *payload, uint32_t length, 
     if (offset > app->port->flash_bytes || count > app->port->flash_bytes - offset || count > APP_PAYLOAD_BYTES) {
         return -APP_ERROR_VALUE;
     }
-    memcpy(out, app->port->flash + offset, count);
+    spk_port_flash_read(offset, out, count);
     return (int)count;
 }
 
@@ -195,7 +195,6 @@ static void handle(app_t *app, uint32_t frame_length) {
     app_send(app->reply, (uint8_t)(type | MESSAGE_REPLY), sequence, (uint32_t)length);
     if (type == MESSAGE_REBOOT) {
         spk_port_reboot();
-        app_init();
     }
 }
 

@@ -10,7 +10,7 @@ int app_start_engine(app_t *app, int track_potentials) {
 
 void app_open_image(app_t *app) {
     app->stream_count = 0;
-    int error = spk_image_open(&app->image, app->port->flash, app->port->flash_bytes);
+    int error = spk_image_open(&app->image, spk_port_flash_map(0, app->port->flash_bytes), app->port->flash_bytes);
     if (error == SPK_OK) {
         error = app_start_engine(app, 0);
     }
@@ -60,7 +60,7 @@ int app_write(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *det
     uint32_t count = length - 4;
     *detail = app->install_next;
     if (offset >= SPK_IMAGE_HEADER_BYTES && offset <= app->install_next && count == app->install_next - offset &&
-        memcmp(app->port->flash + offset, payload + 4, count) == 0) {
+        memcmp(spk_port_flash_map(0, app->port->flash_bytes) + offset, payload + 4, count) == 0) {
         return 0;
     }
     if (app->install_next == 0 || offset != app->install_next || count > app->install_bytes - offset) {

@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,8 +21,12 @@
 #include "app.h"
 
 #define SECTOR_BYTES 4096u
+#define RETAINED_BYTES 8192u
 
 static SPK_ARENA(arena, SPK_ARENA_BYTES);
+static SPK_ARENA(retained, RETAINED_BYTES);
+static sigjmp_buf start;
+static uint32_t reset_cause = SPK_RESET_POWER;
 static uint8_t *flash;
 static int flash_file = -1;
 static int wire = -1;
@@ -27,11 +34,6 @@ static int keeper = -1; /* our own handle of the pty's other end: without it a c
 static uint8_t waiting[512];
 static size_t waiting_count;
 static size_t waiting_at;
-
-static const spk_port_t port = {
-    SPK_TEXT(SPK_BOARD_NAME), NULL, SPK_FLASH_BYTES, SECTOR_BYTES, arena, sizeof arena, 1000000000u,
-};
-static spk_port_t described;
 
 static void fail(const char *what) {
     fprintf(stderr, "espike-native: %s: %s\n", what, strerror(errno));
@@ -77,9 +79,12 @@ static void open_wire(void) {
 }
 
 const spk_port_t *spk_port_init(void) {
-    described = port;
-    described.flash = flash;
-    return &described;
+    static spk_port_t port;
+    port = (spk_port_t){
+        SPK_TEXT(SPK_BOARD_NAME), SPK_FLASH_BYTES, SECTOR_BYTES, arena, sizeof arena, 1000000000u, reset_cause,
+        retained, sizeof retained, 0,
+    };
+    return &port;
 }
 
 int spk_port_read(void) {
@@ -124,6 +129,13 @@ void spk_port_write(const uint8_t *bytes, size_t count) {
     }
 }
 
+void spk_port_flash_read(uint32_t offset, void *bytes, uint32_t count) { memcpy(bytes, flash + offset, count); }
+
+const uint8_t *spk_port_flash_map(uint32_t offset, uint32_t count) {
+    (void)count;
+    return flash + offset;
+}
+
 int spk_port_erase(uint32_t offset) {
     memset(flash + offset, 0xFF, SECTOR_BYTES);
     return 0;
@@ -163,7 +175,32 @@ void spk_port_idle(uint32_t us) {
     }
 }
 
-void spk_port_reboot(void) {}
+static void restart(uint32_t cause) {
+    reset_cause = cause;
+    siglongjmp(start, 1);
+}
+
+void spk_port_reboot(void) { restart(SPK_RESET_SOFTWARE); }
+
+static void guard_ran_out(int signal_number) {
+    (void)signal_number;
+    restart(SPK_RESET_GUARD);
+}
+
+void spk_port_guard(uint32_t ms) {
+    struct itimerval after = {{0, 0}, {(time_t)(ms / 1000u), (suseconds_t)(ms % 1000u) * 1000}};
+    signal(SIGALRM, guard_ran_out);
+    setitimer(ITIMER_REAL, &after, NULL);
+}
+
+uint32_t spk_port_stack_unused(void) { return UINT32_MAX; }
+
+void spk_port_sleep(uint32_t us) {
+    struct timespec wait = {(time_t)(us / 1000000u), (long)(us % 1000000u) * 1000};
+    nanosleep(&wait, NULL);
+    memset(arena, 0xA5, sizeof arena); /* nothing else is retained */
+    restart(SPK_RESET_SLEEP);
+}
 
 int main(int count, char **arguments) {
     if (count != 2) {
@@ -172,6 +209,7 @@ int main(int count, char **arguments) {
     }
     open_flash(arguments[1]);
     open_wire();
+    (void)sigsetjmp(start, 1);
     app_init();
     for (uint32_t busy = 0;; busy++) {
         uint32_t us = app_poll();

@@ -32,14 +32,22 @@ extern uint32_t _stack_bottom[];
 #define STACK_PAINT 0xA5A5A5A5u
 #define STACK_STATUS (98u << 16 | 0x3333u)
 
+#define RETAINED_BYTES 8192u
+#define RESTART_MARK 0x52455354u
+
 __attribute__((section(".arena"))) static SPK_ARENA(arena, SPK_ARENA_BYTES);
+__attribute__((section(".retained"))) static SPK_ARENA(retained, RETAINED_BYTES);
+/* Outlasts a restart: why there was one. */
+__attribute__((section(".retained"))) static volatile uint32_t restart_mark;
+__attribute__((section(".retained"))) static volatile uint32_t restart_cause;
 
 static volatile uint8_t *uart(uint32_t offset) { return (volatile uint8_t *)(UART + offset); }
 
 static volatile uint32_t *word(uint32_t address) { return (volatile uint32_t *)address; }
 
-static const spk_port_t port = {
-    SPK_TEXT(SPK_BOARD_NAME), (const uint8_t *)FLASH, SPK_FLASH_BYTES, SECTOR_BYTES, arena, sizeof arena, TIME_HZ,
+static spk_port_t port = {
+    SPK_TEXT(SPK_BOARD_NAME), SPK_FLASH_BYTES, SECTOR_BYTES, arena, sizeof arena, TIME_HZ, SPK_RESET_POWER,
+    retained, sizeof retained, 0,
 };
 
 const spk_port_t *spk_port_init(void) {
@@ -49,6 +57,8 @@ const spk_port_t *spk_port_init(void) {
     *word(PLIC_PRIORITY_UART) = 1;
     *word(PLIC_ENABLE) = 1u << 10;
     *word(PLIC_THRESHOLD) = 0;
+    port.reset_cause = restart_mark == RESTART_MARK ? restart_cause : SPK_RESET_POWER;
+    restart_mark = 0;
     return &port;
 }
 
@@ -78,6 +88,15 @@ static int flash_wait(volatile uint32_t *at) {
     *at = 0x00500050u;
     *at = 0x00FF00FFu;
     return (status & 0x003A003Au) == 0 ? 0 : -1;
+}
+
+void spk_port_flash_read(uint32_t offset, void *bytes, uint32_t count) {
+    memcpy(bytes, (const uint8_t *)FLASH + offset, count);
+}
+
+const uint8_t *spk_port_flash_map(uint32_t offset, uint32_t count) {
+    (void)count;
+    return (const uint8_t *)FLASH + offset;
 }
 
 int spk_port_erase(uint32_t offset) {
@@ -138,12 +157,15 @@ uint64_t spk_port_micros(void) {
 
 uint64_t spk_port_cycles(void) { return counted(); }
 
-/* Sleep until the time or a byte comes: both only wake, no handler runs. */
-void spk_port_idle(uint32_t us) {
-    uint64_t until = counted() + (uint64_t)us * 10u;
+static void compare_time(uint64_t until) {
     *word(TIME_COMPARE_HIGH) = UINT32_MAX;
     *word(TIME_COMPARE_LOW) = (uint32_t)until;
     *word(TIME_COMPARE_HIGH) = (uint32_t)(until >> 32);
+}
+
+/* Sleep until the time or a byte comes: both only wake, no handler runs. */
+void spk_port_idle(uint32_t us) {
+    compare_time(counted() + (uint64_t)us * (TIME_HZ / 1000000u));
     uint32_t sources = 1u << 7 | 1u << 11;
     __asm__ volatile(".option push\n.option arch, +zicsr\ncsrw mie, %0\nwfi\ncsrw mie, zero\n.option pop" ::"r"(sources)
                      : "memory");
@@ -153,10 +175,41 @@ void spk_port_idle(uint32_t us) {
     }
 }
 
-void spk_port_reboot(void) {
+static void restart(uint32_t cause) {
+    restart_cause = cause;
+    restart_mark = RESTART_MARK;
     *word(TEST_DEVICE) = TEST_RESET;
     for (;;) {
     }
+}
+
+void spk_port_reboot(void) { restart(SPK_RESET_SOFTWARE); }
+
+void virt_guard_ran_out(void);
+
+/* start.S comes here where the time compared with has come while interrupts are on, as only a guard has them. */
+void virt_guard_ran_out(void) { restart(SPK_RESET_GUARD); }
+
+void spk_port_guard(uint32_t ms) {
+    uint32_t timer = ms != 0 ? 1u << 7 : 0;
+    uint32_t on = ms != 0 ? 8u : 0;
+    compare_time(counted() + (uint64_t)ms * (TIME_HZ / 1000u));
+    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrw mie, %0\ncsrc mstatus, 8\ncsrs mstatus, %1\n.option pop"
+                     ::"r"(timer), "r"(on) : "memory");
+}
+
+uint32_t spk_port_stack_unused(void) {
+    uint32_t unused = 0;
+    while (_stack_bottom[unused / 4] == STACK_PAINT) {
+        unused += 4;
+    }
+    return unused;
+}
+
+void spk_port_sleep(uint32_t us) {
+    spk_port_idle(us);
+    memset(arena, 0xA5, sizeof arena); /* nothing else is retained */
+    restart(SPK_RESET_SLEEP);
 }
 
 int main(void) {
