@@ -36,7 +36,9 @@ void app_init(void) {
     memset(app, 0, sizeof *app);
     app->port = spk_port_init();
     spk_link_receiver_init(&app->receiver, app->received, sizeof app->received);
-    app_open_image(app);
+    app->attempts = (uint32_t)spk_port_micros();
+    app_open_store(app);
+    app_wake(app);
 }
 
 /* docs/link.md, HELLO reply. */
@@ -51,7 +53,7 @@ static uint32_t put_hello(const app_t *app, uint8_t *out) {
         out[4 + i] = (uint8_t)port->name[i];
     }
     uint32_t at = app_put32(out, 20, APP_PAYLOAD_BYTES);
-    at = app_put32(out, at, port->flash_bytes);
+    at = app_put32(out, at, spk_store_slot_bytes(&app->flash));
     at = app_put32(out, at, port->sector_bytes);
     at = app_put32(out, at, port->arena_bytes);
     at = app_put32(out, at, port->cycles_hz);
@@ -67,7 +69,14 @@ static uint32_t put_hello(const app_t *app, uint8_t *out) {
     if (app->has_image) {
         memcpy(out + at, spk_image_network_hash(&app->image), 32);
     }
-    return at + 32;
+    at += 32;
+    out[at] = (uint8_t)app->slot;
+    out[at + 1] = app->store.outcome;
+    out[at + 2] = app->store.has_key;
+    out[at + 3] = (uint8_t)port->reset_cause;
+    at = app_put32(out, at + 4, app->has_image ? app->store.image_crc[app->slot] : 0);
+    app_put_challenge(app, out + at);
+    return app_put32(out, at + APP_CHALLENGE_BYTES, port->retained_bytes);
 }
 
 static int reset(app_t *app, const uint8_t *payload, uint32_t length) {
@@ -100,28 +109,44 @@ static int put_potentials(const app_t *app, const uint8_t *payload, uint32_t len
     return (int)(count * size);
 }
 
-/* Bytes of the image slot. Returns the reply's length or a negative error. */
+/* Bytes of the slot that runs. Returns the reply's length or a negative error. */
 static int put_flash(const app_t *app, const uint8_t *payload, uint32_t length, uint8_t *out) {
     if (length != 8) {
         return -APP_ERROR_LENGTH;
     }
     uint32_t offset = app_get32(payload);
     uint32_t count = app_get32(payload + 4);
-    if (offset > app->port->flash_bytes || count > app->port->flash_bytes - offset || count > APP_PAYLOAD_BYTES) {
+    uint32_t room = spk_store_slot_bytes(&app->flash);
+    if (offset > room || count > room - offset || count > APP_PAYLOAD_BYTES) {
         return -APP_ERROR_VALUE;
     }
-    spk_port_flash_read(offset, out, count);
+    spk_port_flash_read(spk_store_slot_offset(&app->flash, app->slot) + offset, out, count);
     return (int)count;
 }
 
-/* May the request be served now? Returns 0 or why not. */
-static int refuses(const app_t *app, uint8_t type) {
-    int any_time = type == MESSAGE_HELLO || type == MESSAGE_STATE || type == MESSAGE_STOP || type == MESSAGE_REBOOT ||
-                   type == MESSAGE_READ;
-    int needs_image = type == MESSAGE_TELEMETRY || type == MESSAGE_RESET || type == MESSAGE_RUN || type == MESSAGE_INJECT ||
-                      type == MESSAGE_POTENTIALS;
-    if (app->running && !any_time) {
+/* What the host asks for by offset and count. Returns the reply's length or a negative error. */
+static int put_piece(const app_t *app, uint8_t type, const uint8_t *payload, uint32_t length, uint8_t *out) {
+    return type == MESSAGE_READ    ? put_flash(app, payload, length, out)
+           : type == MESSAGE_CHECK ? app_check(app, payload, length, out)
+                                   : put_potentials(app, payload, length, out);
+}
+
+/* Sets of requests: bit type. */
+#define ANY_TIME \
+    (1u << MESSAGE_HELLO | 1u << MESSAGE_STATE | 1u << MESSAGE_STOP | 1u << MESSAGE_REBOOT | 1u << MESSAGE_READ)
+#define NEEDS_IMAGE                                                                                             \
+    (1u << MESSAGE_TELEMETRY | 1u << MESSAGE_RESET | 1u << MESSAGE_RUN | 1u << MESSAGE_INJECT | 1u << MESSAGE_READ | \
+     1u << MESSAGE_POTENTIALS | 1u << MESSAGE_SELF_TEST | 1u << MESSAGE_SLEEP)
+
+/* May the request be served now? Returns 0 or why not. What needs the network ends a transfer. */
+static int refuses(app_t *app, uint8_t type) {
+    uint32_t bit = type < 32 ? 1u << type : 0;
+    if (app->running && !(bit & ANY_TIME)) {
         return APP_ERROR_BUSY;
+    }
+    int needs_image = (bit & NEEDS_IMAGE) != 0;
+    if (needs_image) {
+        app_end_transfer(app);
     }
     return needs_image && !app->has_image ? APP_ERROR_EMPTY : 0;
 }
@@ -141,7 +166,7 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
         break;
     case MESSAGE_WRITE:
         *error = app_write(app, payload, length, detail);
-        break;
+        return *error == 0 ? (int)app_put_transfer(app, out) : 0;
     case MESSAGE_COMMIT:
         *error = app_commit(app, payload, length, detail);
         break;
@@ -156,10 +181,19 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
         break;
     case MESSAGE_STATE:
         return (int)app_put_state(app, out);
+    case MESSAGE_SELF_TEST:
+        *error = app_self_test(app, detail);
+        return (int)app_put32(out, 0, app->image.test != NULL ? app_get32(app->image.test + 8) : 0);
+    case MESSAGE_KEY:
+        *error = app_key(app, payload, length);
+        break;
+    case MESSAGE_SLEEP:
+        *error = app_sleep(app, payload, length, detail);
+        break;
     case MESSAGE_POTENTIALS:
+    case MESSAGE_CHECK:
     case MESSAGE_READ: {
-        int bytes = type == MESSAGE_READ ? put_flash(app, payload, length, out)
-                                         : put_potentials(app, payload, length, out);
+        int bytes = put_piece(app, type, payload, length, out);
         *error = bytes < 0 ? -bytes : 0;
         return bytes;
     }
@@ -195,6 +229,9 @@ static void handle(app_t *app, uint32_t frame_length) {
     app_send(app->reply, (uint8_t)(type | MESSAGE_REPLY), sequence, (uint32_t)length);
     if (type == MESSAGE_REBOOT) {
         spk_port_reboot();
+    }
+    if (app->sleep_us != 0) {
+        spk_port_sleep(app->sleep_us);
     }
 }
 

@@ -4,11 +4,15 @@
 
 #include "espike/engine.h"
 #include "espike/link.h"
+#include "espike/mac.h"
 #include "espike/segment.h"
+#include "espike/store.h"
+#include "espike/transfer.h"
 #include "port.h"
 
-#define APP_PROTOCOL_VERSION 1
-#define APP_PAYLOAD_BYTES 1024
+#define APP_PROTOCOL_VERSION 2
+#define APP_PAYLOAD_BYTES 1028 /* a whole piece of a transfer, and where it goes */
+#define APP_STIMULUS_BYTES APP_PAYLOAD_BYTES
 #define APP_STREAMS 4
 
 /* What a build may leave out, with -D...=0; what nobody names is not linked. */
@@ -58,6 +62,10 @@ enum { /* requests; a reply has bit 7 set */
     MESSAGE_REBOOT,
     MESSAGE_READ,
     MESSAGE_TELEMETRY,
+    MESSAGE_CHECK,
+    MESSAGE_SELF_TEST,
+    MESSAGE_KEY,
+    MESSAGE_SLEEP,
     MESSAGE_DATA = 64, /* board to host: a piece of a run's record stream */
     MESSAGE_DONE,      /* board to host: a run has ended */
     MESSAGE_SEGMENT,   /* board to host: a piece of a stream's segment */
@@ -73,7 +81,10 @@ enum { /* why a request was refused; negative codes are the core's */
     APP_ERROR_ORDER,        /* a write that does not continue the last one; detail: expected offset */
     APP_ERROR_FLASH,        /* the flash did not take it; detail: offset */
     APP_ERROR_SIZE,         /* more than the slot holds; detail: slot bytes */
-    APP_ERROR_VALUE         /* a field out of range */
+    APP_ERROR_VALUE,        /* a field out of range */
+    APP_ERROR_BASE,         /* a difference to another image; detail: the CRC of the one that is here */
+    APP_ERROR_TEST,         /* the self-test did not yield what it should; detail: the burst it ended at */
+    APP_ERROR_KEY           /* a write whose tag is not that of the board's key */
 };
 
 enum { /* flags of a run */
@@ -124,8 +135,17 @@ typedef struct {
     uint32_t dropped;         /* records, and frames of streams */
     uint64_t cycles_total;
     uint64_t cycles_most;
-    uint32_t install_next;    /* offset that the next write must have; 0: no transfer is on */
-    uint32_t install_bytes;
+    spk_flash_t flash;
+    spk_store_t store;
+    uint32_t slot;            /* whose image runs */
+    uint32_t arena_bytes;     /* of the arena, without what the image takes */
+    spk_transfer_t *transfer; /* in the arena; NULL: none is on */
+    uint32_t transfer_crc;    /* of its image */
+    uint32_t transfer_bytes;
+    uint8_t transfer_waits;   /* 1: no bytes may come before one more write without any */
+    uint32_t attempts;        /* tags looked at, from the clock on: no challenge comes twice */
+    int32_t trial_error;
+    uint32_t trial_error_offset;
     int32_t image_error;      /* why has_image is 0 */
     uint32_t image_error_offset;
     spk_link_receiver_t receiver;
@@ -135,13 +155,14 @@ typedef struct {
     uint32_t stimulus_neuron;
     uint32_t stimulus_value;
     uint32_t stream_length;   /* payload bytes waiting in `stream` */
+    uint32_t sleep_us;        /* 0: stay awake */
     uint32_t flush_bursts;    /* a stream's segment is closed after so many; 0: when it is full */
     uint8_t stream_count;
     app_stream_t streams[APP_STREAMS];
     uint8_t received[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
     uint8_t reply[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
     uint8_t stream[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
-    uint8_t stimulus[APP_PAYLOAD_BYTES];
+    uint8_t stimulus[APP_STIMULUS_BYTES];
 } app_t;
 
 /* Start from the image in flash, if it holds one. */
@@ -150,11 +171,15 @@ void app_init(void);
 /* Handle what has arrived, run at most one burst. Returns microseconds that nothing is due, 0 = call again now. */
 uint32_t app_poll(void);
 
-/* install.c: the image slot. */
-void app_open_image(app_t *app);
+/* install.c: the image slots. */
+void app_open_store(app_t *app);
+void app_end_transfer(app_t *app);
 int app_begin(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
 int app_write(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+uint32_t app_put_transfer(const app_t *app, uint8_t *out);
 int app_commit(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+int app_check(const app_t *app, const uint8_t *payload, uint32_t length, uint8_t *out);
+int app_key(app_t *app, const uint8_t *payload, uint32_t length);
 int app_start_engine(app_t *app, int track_potentials);
 
 /* run.c: bursts, stimulus in, records out. */
@@ -162,6 +187,7 @@ int app_run(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detai
 int app_inject(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
 uint32_t app_run_burst(app_t *app);
 void app_end_run(app_t *app);
+int app_self_test(app_t *app, uint32_t *detail);
 void app_flush_records(app_t *app);
 uint32_t app_put_state(const app_t *app, uint8_t *out);
 
@@ -171,6 +197,16 @@ void app_note_stimulus(app_t *app, uint32_t neuron, uint32_t value);
 void app_forget_stimulus(app_t *app);
 void app_stream_burst(app_t *app);
 void app_flush_telemetry(app_t *app);
+
+/* sleep.c: the network's state outlasts a sleep, where there is room for it. */
+int app_sleep(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);
+void app_wake(app_t *app);
+
+/* authentic.c: what proves that a write comes from a holder of the board's key. */
+#define APP_CHALLENGE_BYTES 8
+void app_put_challenge(const app_t *app, uint8_t *out);
+spk_mac_t app_begin_tag(app_t *app, uint8_t type);
+int app_is_tag(spk_mac_t *mac, const uint8_t *tag);
 
 /* Send `length` bytes of payload in buffer + SPK_LINK_HEAD_BYTES as one message. */
 void app_send(uint8_t *buffer, uint8_t type, uint8_t sequence, uint32_t length);

@@ -163,7 +163,7 @@ static void put_record(app_t *app) {
     }
 }
 
-static void record(app_t *app) {
+static void record_burst(app_t *app) {
     if (!(app->run_flags & (RUN_FIRED | RUN_HASHES))) {
         return;
     }
@@ -177,17 +177,54 @@ static void record(app_t *app) {
     }
 }
 
-static void run_one(app_t *app) {
+/* Add the entries of the next burst. */
+static void inject_due(app_t *app) {
     while (!app->stimulus_done && app->stimulus_burst == app->engine.burst + 1) {
         (void)inject(app);
         app->stimulus_done = next_entry(app) != 1;
     }
+}
+
+/* Run the image's own test, if it has one, from burst 0 and back to it. Returns 0, or APP_ERROR_TEST. */
+int app_self_test(app_t *app, uint32_t *detail) {
+    const uint8_t *test = app->image.test;
+    if (test == NULL) {
+        return 0;
+    }
+    int error = app_start_engine(app, 1);
+    uint32_t bursts = app_get32(test + 8);
+    uint32_t stimulus = app_get32(test + 4);
+    app->stream_count = 0;
+    if (error == 0) {
+        error = stimulus > APP_STIMULUS_BYTES
+                    ? APP_ERROR_SIZE
+                    : take_stimulus(app, test + SPK_IMAGE_TEST_BYTES, stimulus, bursts, detail);
+    }
+    app->stimulus_done = next_entry(app) != 1;
+    while (error == 0 && app->engine.burst < bursts) {
+        inject_due(app);
+        spk_engine_burst(&app->engine);
+    }
+    for (uint32_t k = 0; error == 0 && k < 2; k++) {
+        if (app->engine.hash[k] != app_get32(test + 12 + 4 * k) ||
+            app->engine.potential_hash[k] != app_get32(test + 20 + 4 * k)) {
+            *detail = bursts;
+            error = APP_ERROR_TEST;
+        }
+    }
+    app->stimulus_length = app->stimulus_at = 0;
+    (void)app_start_engine(app, 0);
+    return error;
+}
+
+static void run_one(app_t *app) {
+    inject_due(app);
     uint64_t begin = spk_port_cycles();
     spk_engine_burst(&app->engine);
     uint64_t cycles = spk_port_cycles() - begin;
     app->cycles_total += cycles;
     app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
-    record(app);
+    record_burst(app);
     if (app->run_flags & RUN_SEGMENTS) {
         app_stream_burst(app);
     }
@@ -233,6 +270,7 @@ uint32_t app_put_state(const app_t *app, uint8_t *out) {
     at = app_put32(out, at, app->overruns);
     at = app_put32(out, at, app->link_errors);
     at = app_put32(out, at, app->dropped);
+    at = app_put32(out, at, spk_port_stack_unused());
     out[at] = app->running;
     return at + 1;
 }

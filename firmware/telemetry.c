@@ -66,7 +66,7 @@ static uint64_t place_stream(app_t *app, app_stream_t *stream, uint64_t at, uint
     if (work == 0) {
         return 0;
     }
-    if (at + bytes <= app->port->arena_bytes) {
+    if (at + bytes <= app->arena_bytes) {
         uint8_t *memory = (uint8_t *)app->port->arena + (size_t)at;
         uint8_t *behind = memory + (size_t)aligned(work);
         stream->values = values != 0 ? behind : NULL;
@@ -99,7 +99,7 @@ int app_telemetry(app_t *app, const uint8_t *payload, uint32_t length, uint32_t 
         }
         at += taken;
     }
-    if (at > app->port->arena_bytes) {
+    if (at > app->arena_bytes) {
         *detail = at - begin < UINT32_MAX ? (uint32_t)(at - begin) : UINT32_MAX;
         return APP_ERROR_SIZE;
     }

@@ -82,8 +82,9 @@ class Unit:
 
 
 def sources(root: Path) -> list[Path]:
-    """Every C file of the core and the firmware."""
-    return sorted([*(root / "c_core" / "src").glob("*.c"), *(root / "firmware").rglob("*.c")])
+    """Every C file of the core and the firmware, but for the port to an SDK, which needs its headers."""
+    firmware = [path for path in (root / "firmware").rglob("*.c") if "esp-idf" not in path.parts]
+    return sorted([*(root / "c_core" / "src").glob("*.c"), *firmware])
 
 
 def flags(root: Path, path: Path) -> list[str]:

@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from espike import boards, toolchain
-from espike.board import BoardEngine, flash
+from espike.board import BoardEngine
 from espike.boards import Running
+from espike.flasher import flash
 from espike.image import pack
 from espike.transport import LinkError
 from espike_sim import ledger
@@ -88,6 +89,7 @@ def board(name: str) -> Running:
             running = None
     if running is None:
         running = _running[name] = boards.start(board_file(name))
+        running.link.hello()  # what is asked before a board is up is lost
     return running
 
 
@@ -107,10 +109,8 @@ def board_apart(name: str) -> Iterator[boards.Board]:
 
 def put(running: Running, q: QuantizedConnectome) -> BoardEngine:
     """Flash a network and meet it; the board stays when the engine is closed."""
-    from espike_sim.host import ImageView
-
     data = pack(q).data
-    flash(running, data, ImageView(data).ram_bytes, q.precision)
+    flash(running, data)
     return BoardEngine(running, owns=False)
 
 

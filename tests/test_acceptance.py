@@ -12,8 +12,9 @@ import pytest
 from genomes import REAL
 
 from espike import genome as genomes
-from espike.board import flash
+from espike.flasher import flash
 from espike.image import pack
+from espike.network import packed_view
 from espike.plan import plan
 from espike.quantize import quantize
 from espike_sim import stimulus, stimulus_spec
@@ -80,10 +81,9 @@ def test_vision_genome_grows_and_packs_in_time() -> None:
 @pytest.mark.parametrize("name", engines.BOARDS)
 @pytest.mark.parametrize("path", sorted(REAL.glob("*.json")), ids=lambda path: path.stem)
 def test_plan_is_what_the_firmware_reports(path: Path, name: str) -> None:
-    packed = pack(quantize(grown(path.stem), "int8"))
-    view = ImageView(packed.data)
+    packed, view = packed_view(quantize(grown(path.stem), "int8"))
     made = plan(packed, view, [engines.board_file(name)])
-    hello = flash(engines.board(name), packed.data, view.ram_bytes, view.precision)
+    hello = flash(engines.board(name), packed.data).hello
     assert (hello.image_bytes, hello.ram_bytes) == (made.flash_bytes, made.ram_bytes)
     assert (hello.neurons, hello.synapses, hello.network_hash) == (made.neurons, made.synapses, view.network_hash)
     assert made.fits[0].fits

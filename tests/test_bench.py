@@ -21,7 +21,7 @@ from espike_sim.random_networks import random_stimulus
 from espike_sim.reference import Reference
 
 BY_NAME = {key.name: key for key in bench.KEYS}
-cross = pytest.mark.skipif(not instructions.available(), reason="no rv32 compiler or emulator here")
+cross = pytest.mark.skipif(not instructions.RV32.available, reason="no rv32 compiler or emulator here")
 compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
 
 BYTES = [
@@ -140,9 +140,9 @@ def test_a_failure_on_the_emulator_is_told(rv32: bench.Bench) -> None:
 def test_an_fp32_firmware_carries_no_int8_code(rv32: bench.Bench) -> None:
     code.core_text_bytes(rv32.folder, "int8")
     code.core_text_bytes(rv32.folder, "fp32")
-    tool = str(instructions.board()["compiler"]).removesuffix("gcc") + "nm"
+    tool = str(instructions.RV32.board["compiler"]).removesuffix("gcc") + "nm"
     for kept, dropped in (("int8", "fp32"), ("fp32", "int8")):
-        names = toolchain.run([tool, rv32.folder / f"entry-{kept}.elf"], where=kept)
+        names = toolchain.run([tool, rv32.folder / instructions.RV32.name / f"entry-{kept}.elf"], where=kept)
         assert f"spk_kernel_{kept}" in names
         assert f"spk_kernel_{dropped}" not in names
 

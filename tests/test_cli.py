@@ -209,9 +209,12 @@ def test_interrupted_runs_say_so(folder: Path) -> None:
     ):
         command = [sys.executable, "-m", "espike", *line]
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(3)
-        process.send_signal(by)
-        _, errors = process.communicate(timeout=30)
+        try:
+            time.sleep(3)
+            process.send_signal(by)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
         assert process.returncode == 1
         assert errors.strip().splitlines()[-1] == "espike: interrupted"
         assert "Traceback" not in errors

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from espike import costs, genome
 from espike.bench import costs as measuring
 from espike.bench import instructions, probes
+from espike.bench.instructions import Program
 from espike.quantize import quantize
 from espike_sim import stimulus, stimulus_spec
 from espike_sim.engine import CodedStimulus
@@ -17,11 +16,11 @@ from espike_sim.quantized import QuantizedConnectome
 from espike_sim.random_networks import random_network, random_stimulus
 
 BURSTS = 24
-pytestmark = pytest.mark.skipif(not instructions.available(), reason="no rv32 compiler or emulator here")
+pytestmark = pytest.mark.skipif(not instructions.RV32.available, reason="no rv32 compiler or emulator here")
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return instructions.build(tmp_path_factory.mktemp("costs"), ())
 
 
@@ -57,7 +56,7 @@ def entries(given: CodedStimulus) -> probes.Stimuli:
     return found
 
 
-def error(program: Path, q: QuantizedConnectome, given: CodedStimulus) -> float:
+def error(program: Program, q: QuantizedConnectome, given: CodedStimulus) -> float:
     """Relative error of the predicted instructions of a whole run."""
     both = np.array(list(measuring.prediction_errors(program, costs.load("rv32imc"), q, entries(given))))
     return float(both[:, 0].sum() / both[:, 1].sum() - 1)
@@ -66,7 +65,7 @@ def error(program: Path, q: QuantizedConnectome, given: CodedStimulus) -> float:
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("timing", [True, False])
-def test_random_networks_are_predicted(program: Path, precision: str, marked: bool, timing: bool) -> None:
+def test_random_networks_are_predicted(program: Program, precision: str, marked: bool, timing: bool) -> None:
     for seed in range(3):
         q = random_network(seed, precision, marked, timing=timing)
         assert abs(error(program, q, random_stimulus(q, seed, BURSTS))) < 0.1
@@ -74,7 +73,7 @@ def test_random_networks_are_predicted(program: Path, precision: str, marked: bo
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 @pytest.mark.parametrize("name", ["reservoir", "layered"])
-def test_genomes_are_predicted(program: Path, name: str, precision: str) -> None:
+def test_genomes_are_predicted(program: Program, name: str, precision: str) -> None:
     q = quantize(genome.develop(genome.from_json(genome.new(name, seed=1))), precision)
     given = stimulus_spec.parse(["poisson:input:rate=0.1:amount=1"], q, BURSTS)
     assert abs(error(program, q, stimulus.code(given, q))) < 0.1

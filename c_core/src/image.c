@@ -63,6 +63,22 @@ static int check_blocks(spk_image_t *image) {
     return SPK_OK;
 }
 
+/* The self-test's record lies directly behind the meta, where its magic says that there is one. */
+static int find_test(spk_image_t *image) {
+    uint32_t at = (image->meta_offset + image->meta_bytes + 3) & ~3u;
+    if (!inside(image, at, SPK_IMAGE_TEST_BYTES, 1, 4) || memcmp(image->bytes + at, "TEST", 4) != 0) {
+        return SPK_OK;
+    }
+    uint32_t stimulus = header_word(image, at + 4);
+    if (!inside(image, at + SPK_IMAGE_TEST_BYTES, stimulus, 1, 4) ||
+        header_word(image, at + 8) > SPK_IMAGE_TEST_BURSTS_MOST) {
+        return refuse(image, SPK_ERROR_LAYOUT, at);
+    }
+    image->test = image->bytes + at;
+    image->test_bytes = SPK_IMAGE_TEST_BYTES + stimulus;
+    return SPK_OK;
+}
+
 static int read_header(spk_image_t *image) {
     image->precision = image->bytes[HEADER_PRECISION];
     image->candidates_only = image->bytes[HEADER_UPDATE];
@@ -444,7 +460,7 @@ int spk_image_open(spk_image_t *image, const uint8_t *bytes, size_t size) {
     SPK_ASSERT(((uintptr_t)bytes & 3u) == 0);
     memset(image, 0, sizeof *image);
     image->bytes = bytes;
-    static int (*const checks[])(spk_image_t *) = {check_blocks, read_header, check_areas, check_projections,
+    static int (*const checks[])(spk_image_t *) = {check_blocks, read_header, find_test, check_areas, check_projections,
                                                    check_power,  check_learning};
     int error = check_header(image, size);
     for (unsigned i = 0; error == SPK_OK && i < sizeof checks / sizeof checks[0]; i++) {

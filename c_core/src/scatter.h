@@ -14,6 +14,16 @@
 #define SPK_LOOP SPK_INLINE
 #endif
 
+/* Levels of a codebook as the loops look them up. Xtensa loads bytes without their sign, so it has them in 16 bits. */
+#ifdef __XTENSA__
+typedef int16_t spk_level_t;
+#define SPK_LEVELS_HELD 16
+#define SPK_LEVELS(fired) ((fired)->levels)
+#else
+typedef int8_t spk_level_t;
+#define SPK_LEVELS(fired) ((const int8_t *)(fired)->rows.book)
+#endif
+
 /* The fired neurons of an area that have rows in a projection, and those rows. */
 typedef struct {
     const uint32_t *begin; /* indices in the source area, ascending */
@@ -22,7 +32,29 @@ typedef struct {
     uint32_t columns;      /* dense rows; procedural ones: fan_out */
     uint32_t column_first; /* dense rows; procedural ones: seed */
     uint32_t row_bytes;    /* dense rows; procedural ones: targets */
+#ifdef SPK_LEVELS_HELD
+    spk_level_t levels[SPK_LEVELS_HELD];
+#endif
 } spk_fired_t;
+
+#ifdef SPK_LEVELS_HELD
+
+SPK_INLINE void spk_fired_levels(spk_fired_t *fired, uint32_t kind) {
+    const uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
+    const uint32_t has_levels = kind == CODEC_PROCEDURAL || CODEC_HAS_CODES(kind);
+    for (uint32_t i = 0; i < has_levels << bits; i++) {
+        fired->levels[i] = (int8_t)fired->rows.book[i];
+    }
+}
+
+#else
+
+SPK_INLINE void spk_fired_levels(spk_fired_t *fired, uint32_t kind) {
+    (void)fired;
+    (void)kind;
+}
+
+#endif
 
 static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const uint32_t *projection,
                            const uint32_t *neurons, uint32_t count) {
@@ -35,6 +67,7 @@ static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const u
     for (; fired->begin != fired->end && fired->end[-1] >= last; fired->end--) {
     }
     spk_rows_open(&fired->rows, image, projection);
+    spk_fired_levels(fired, kind);
     fired->columns = projection[PROJECTION_COLUMNS];
     fired->column_first = projection[PROJECTION_COLUMN_FIRST];
     fired->row_bytes = kind == CODEC_PROCEDURAL ? spk_target_count(image, projection)

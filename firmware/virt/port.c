@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "bare/bare.h"
+
 #define UART 0x10000000u
 #define UART_DATA 0u
 #define UART_INTERRUPTS 1u
@@ -27,9 +29,6 @@
 #define PLIC_THRESHOLD 0x0C200000u
 #define PLIC_CLAIM 0x0C200004u
 
-/* start.S paints the stack; link.ld says where it ends. */
-extern uint32_t _stack_bottom[];
-#define STACK_PAINT 0xA5A5A5A5u
 #define STACK_STATUS (98u << 16 | 0x3333u)
 
 #define RETAINED_BYTES 8192u
@@ -62,15 +61,15 @@ const spk_port_t *spk_port_init(void) {
     return &port;
 }
 
-int spk_port_read(void) {
-    return *uart(UART_STATUS) & STATUS_RECEIVED ? *uart(UART_DATA) : -1;
-}
+int bare_received(void) { return (*uart(UART_STATUS) & STATUS_RECEIVED) != 0; }
+
+int spk_port_read(void) { return bare_received() ? *uart(UART_DATA) : -1; }
 
 int spk_port_writable(void) { return (*uart(UART_STATUS) & STATUS_ROOM) != 0; }
 
 /* A stack that has run over its end may have changed anything: the machine stops rather than answers. */
 void spk_port_write(const uint8_t *bytes, size_t count) {
-    if (_stack_bottom[0] != STACK_PAINT) {
+    if (!bare_stack_whole()) {
         *word(TEST_DEVICE) = STACK_STATUS;
     }
     for (; count != 0; count--) {
@@ -198,28 +197,8 @@ void spk_port_guard(uint32_t ms) {
                      ::"r"(timer), "r"(on) : "memory");
 }
 
-uint32_t spk_port_stack_unused(void) {
-    uint32_t unused = 0;
-    while (_stack_bottom[unused / 4] == STACK_PAINT) {
-        unused += 4;
-    }
-    return unused;
-}
-
 void spk_port_sleep(uint32_t us) {
     spk_port_idle(us);
     memset(arena, 0xA5, sizeof arena); /* nothing else is retained */
     restart(SPK_RESET_SLEEP);
-}
-
-int main(void) {
-    app_init();
-    for (uint32_t spins = 0;;) {
-        uint32_t us = app_poll();
-        /* The wire is polled for a while before sleeping: bytes of one frame come close together. */
-        spins = us == 0 || (*uart(UART_STATUS) & STATUS_RECEIVED) ? 0 : spins + 1;
-        if (spins > 200) {
-            spk_port_idle(us);
-        }
-    }
 }

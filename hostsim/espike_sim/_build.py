@@ -10,7 +10,10 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "c_core"
-HEADERS = ("error", "image", "expand", "ledger", "engine", "link", "half", "bitpack", "segment")
+# fmt: off
+HEADERS = ("error", "image", "expand", "ledger", "engine", "link", "half", "bitpack", "segment", "store", "transfer",
+           "mac")
+# fmt: on
 FENCED = re.compile(r"/\* cffi begin \*/(.*?)/\* cffi end \*/", re.DOTALL)
 FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-DSPK_VECTOR"]
 FLAGS += ["-fno-thread-jumps", "-fno-tree-loop-distribute-patterns"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +20,9 @@ from espike_sim.quantized import NUMBER_TYPES
 
 from . import link as wire
 from .boards import Running
+from .entries import requests
 from .image import HEADER_BYTES, META_OFFSET
-from .link import BoardRefusedError, Hello, Records, State, varint
+from .link import BoardRefusedError, Hello, Records, State
 from .telemetry import Assembler, Stream, StreamSegment
 from .transport import LinkError
 
@@ -44,28 +47,17 @@ def attach(running: Running) -> Hello:
     return hello
 
 
-def flash(running: Running, image: bytes, ram_bytes: int, precision: str, progress: Progress | None = None) -> Hello:
-    """Put an image into the board's flash, header last -> what the board says of it.
+def sleep(running: Running, seconds: float) -> Hello:
+    """Have a board sleep, its network's state in the memory that outlasts it -> what it says when it is awake again.
 
-    Raises: EspikeError where it does not fit, LinkError where the wire fails (the board is then empty),
-    BoardRefusedError where the board does not take it.
+    Raises: BoardRefusedError where there is no room for the state, LinkError where the board does not wake.
     """
-    hello = attach(running)
-    where = f"board {hello.board}"
-    _check_fit(hello, len(image), ram_bytes, precision, where)
-    chunk = hello.payload_bytes - 4
-    try:
-        running.link.request(wire.BEGIN, struct.pack("<I", len(image)), timeout=20)
-        for offset in range(HEADER_BYTES, len(image), chunk):
-            piece = image[offset : offset + chunk]
-            running.link.request(wire.WRITE, struct.pack("<I", offset) + piece, timeout=20)
-            if progress is not None:
-                progress(offset + len(piece), len(image))
-        running.link.request(wire.COMMIT, image[:HEADER_BYTES], timeout=60)
-    except LinkError as error:
-        raise LinkError(
-            f"flashing broke off: {error.what}", where=where, do="the board is empty now: flash it again"
-        ) from None
+    attach(running)
+    running.link.request(wire.SLEEP, struct.pack("<I", max(1, round(seconds * 1e6))))
+    time.sleep(seconds)
+    for _ in range(4):
+        with suppress(LinkError):
+            return running.link.hello()
     return running.link.hello()
 
 
@@ -83,15 +75,6 @@ def read_meta(running: Running) -> tuple[Hello, bytes]:
     return hello, bytes(out)
 
 
-def _check_fit(hello: Hello, image_bytes: int, ram_bytes: int, precision: str, where: str) -> None:
-    if precision not in hello.precisions:
-        raise EspikeError(f"the board does not run {precision}", where=where, do="pack with another --precision")
-    if image_bytes > hello.flash_bytes:
-        raise EspikeError(f"the image has {image_bytes} bytes, the slot {hello.flash_bytes}", where=where)
-    if ram_bytes > hello.arena_bytes:
-        raise EspikeError(f"the network needs {ram_bytes} bytes of RAM, the board has {hello.arena_bytes}", where=where)
-
-
 @dataclass(frozen=True)
 class Record:
     """One burst of a running board, as it was streamed."""
@@ -105,7 +88,8 @@ class Record:
 class BoardEngine:
     """A board that runs the image in its flash (implements `engine.Engine`)."""
 
-    def __init__(self, running: Running, *, owns: bool = True) -> None:
+    def __init__(self, running: Running, *, owns: bool = True, reset: bool = True) -> None:
+        """owns: close the board with the engine; reset: begin at burst 0, else go on where the board is."""
         self._running = running
         self._owns = owns
         self.hello = attach(running)
@@ -120,7 +104,8 @@ class BoardEngine:
         self._expected = 0
         """Sequence of the run's next piece."""
         self.state: State = running.link.state()
-        self.reset()
+        if reset:
+            self.reset()
 
     @property
     def burst(self) -> int:
@@ -167,7 +152,7 @@ class BoardEngine:
         if stimulus is not None:
             stimulus.check_order()
         part = stimulus.between(self.burst + 1, self.burst + bursts) if stimulus is not None else None
-        for count, entries, before in _requests(part, self.burst, bursts, self.hello.precision, self._room):
+        for count, entries, before in requests(part, self.burst, bursts, self.hello.precision, self._room):
             if until is not None and until():
                 return
             for payload in before:
@@ -339,57 +324,3 @@ class BoardEngine:
         """Close the link, and end the board where espike started it."""
         if self._owns:
             self._running.close()
-
-
-def _entry(skip: int, neuron: int, value: Any, precision: str) -> bytes:
-    """A stimulus entry (docs/link.md, entries)."""
-    head = varint(skip) + varint(neuron)
-    if precision != "int8":
-        return head + struct.pack("<f", value)
-    code = int(value)
-    return head + varint(code << 1 if code >= 0 else (-code << 1) - 1)
-
-
-def _requests(
-    part: CodedStimulus | None, burst: int, bursts: int, precision: str, room: int
-) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Cut a run into requests -> (bursts, entries, INJECT payloads that go before): each burst's entries whole."""
-    last = burst + bursts
-    stops: list[int] = []
-    if part is not None and len(part.burst):
-        stops = [*(np.flatnonzero(np.diff(part.burst)) + 1).tolist(), len(part.burst)]
-    at = group = 0
-    while burst < last:
-        before: list[bytes] = []
-        entries = b""
-        previous = burst + 1
-        while part is not None and group < len(stops):
-            here = int(part.burst[at])
-            encoded = _entries(part, at, stops[group], here - previous, precision)
-            if len(entries) + len(encoded) > room:
-                if here > burst + 1:
-                    break
-                before = _injections(part, at, stops[group], precision, room)
-            else:
-                entries += encoded
-                previous = here
-            at, group = stops[group], group + 1
-        stop = int(part.burst[at]) - 1 if part is not None and group < len(stops) else last
-        yield stop - burst, entries, before
-        burst = stop
-
-
-def _entries(part: CodedStimulus, begin: int, end: int, skip: int, precision: str) -> bytes:
-    """The entries of one burst, `skip` bursts after the entry before."""
-    out, last = [], 0
-    for i in range(begin, end):
-        neuron = int(part.neuron[i])
-        out.append(_entry(skip if i == begin else 0, neuron - last, part.value[i], precision))
-        last = neuron
-    return b"".join(out)
-
-
-def _injections(part: CodedStimulus, begin: int, end: int, precision: str, room: int) -> list[bytes]:
-    """The entries of one burst that no request holds whole, as INJECT payloads for the next burst."""
-    most = room // len(_entry(0, 0xFFFFFFFF, 0x3FFFFFFF if precision == "int8" else 0.0, precision))
-    return [_entries(part, i, min(i + most, end), 0, precision) for i in range(begin, end, most)]

@@ -1,9 +1,8 @@
-"""board name or port -> running board: board files, their state, starting and finding them."""
+"""board name or port -> running board: starting and finding boards."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import socket
@@ -12,109 +11,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from espike_sim.errors import EspikeError
 
-from . import toolchain
+from . import emulators, toolchain
+from .board_files import Board as Board
+from .board_files import boards as boards
+from .board_files import folder as folder
 from .link import Link
 from .transport import SerialTransport, SocketTransport, Transport, open_transport
-
-_REQUIRED: dict[str, type] = {
-    "name": str,
-    "title": str,
-    "kind": str,
-    "compiler": str,
-    "flags": list,
-    "ram_bytes": int,
-    "flash_bytes": int,
-    "clock_hz": int,
-}
-_OPTIONAL: dict[str, type] = {
-    "emulator": str,
-    "packages": list,
-    "plan_only": bool,
-    "cores": int,
-    "image": list,
-    "costs": str,
-    "cycles_per_instruction": float,
-    "assumes": list,
-}
-PLACES = ("flash", "ram")
-"""Where an image may lie while it runs: mapped from flash, or copied to RAM."""
-
-
-@dataclass(frozen=True)
-class Board:
-    """One board file."""
-
-    name: str
-    title: str
-    ram_bytes: int
-    """Arena that the firmware gives the network."""
-    flash_bytes: int
-    """Slot for the image."""
-    data: dict[str, Any]
-
-    @property
-    def missing(self) -> list[str]:
-        """What it needs that this machine lacks."""
-        return toolchain.missing(self.data)
-
-    @property
-    def plan_only(self) -> bool:
-        """Is it known for planning alone, without firmware?"""
-        return bool(self.data.get("plan_only"))
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Where the image may lie, of PLACES; the first is what is assumed."""
-        return tuple(self.data.get("image", ["flash"]))
-
-    @property
-    def state(self) -> str:
-        """Can it be flashed here, and if not, why?"""
-        if self.plan_only:
-            return "plan only"
-        return "needs " + ", ".join(self.missing) if self.missing else "ready"
-
-
-def folder() -> Path:
-    """Where the board files are."""
-    return toolchain.ROOT / "boards"
-
-
-def read_board(path: Path) -> Board:
-    """One board file, checked. Raises: EspikeError naming file and field."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise EspikeError(f"cannot read the board file ({error})", where=str(path)) from None
-    if not isinstance(data, dict):
-        raise EspikeError("is no board file", where=str(path))
-    for field, kind in _REQUIRED.items():
-        if not isinstance(data.get(field), kind):
-            raise EspikeError(f"field {field} is missing or no {kind.__name__}", where=str(path))
-    for field, value in data.items():
-        if not isinstance(value, {**_REQUIRED, **_OPTIONAL}.get(field, ())):
-            raise EspikeError(f"field {field} is not known, or of the wrong type", where=str(path))
-    if data["name"] != path.stem or data["ram_bytes"] % 8 or len(data["name"]) > 15:
-        raise EspikeError("name is not the file's, or ram_bytes is no multiple of 8", where=str(path))
-    places = data.get("image", ["flash"])
-    if not places or any(place not in PLACES for place in places) or data.get("cycles_per_instruction", 1) <= 0:
-        what = "image is no list of flash and ram, or cycles_per_instruction is not positive"
-        raise EspikeError(what, where=str(path))
-    return Board(data["name"], data["title"], data["ram_bytes"], data["flash_bytes"], data)
-
-
-def boards() -> dict[str, Board]:
-    """Every board file, by name. Raises: EspikeError where one is damaged, or there are none."""
-    found = {board.name: board for board in map(read_board, sorted(folder().glob("*.json")))}
-    if not found:
-        raise EspikeError("no board files", where=str(folder()), do="run espike from its checkout")
-    return found
 
 
 def home() -> Path:
@@ -153,7 +60,7 @@ def firmware(board: Board) -> Path:
     for source in (toolchain.CORE, toolchain.FIRMWARE):
         sources += [p for p in source.rglob("*") if p.suffix in (".c", ".h", ".inc", ".S", ".ld")]
     if not path.exists() or max(p.stat().st_mtime for p in sources) > path.stat().st_mtime:
-        toolchain.require(board.data)
+        toolchain.require_compiler(board.data)
         where = f"board {board.name}"
         toolchain.run([sys.executable, "-m", "SCons", "-Q", f"board={board.name}"], where=where)
         path.touch()
@@ -236,10 +143,17 @@ def start(board: Board) -> Running:
             transport: Transport = _or_end(process, lambda: SerialTransport(pty, f"board {board.name}"))
         else:
             process, transport = _launch_emulator(board, program, place / "flash.bin", lock)
-        return Running(board.name, Link(transport), process, lock)
+        running = Running(board.name, Link(transport), process, lock)
     except BaseException:
         lock.close()
         raise
+    try:
+        if emulators.boots(board):
+            running.link.hello()
+    except BaseException:
+        running.close()
+        raise
+    return running
 
 
 @contextmanager
@@ -295,16 +209,8 @@ def _launch_native(board: Board, program: Path, flash: Path, lock: IO[str]) -> t
 
 
 def _emulate(board: Board, program: Path, flash: Path, tcp: str, lock: IO[str]) -> subprocess.Popen[bytes]:
-    toolchain.require(board.data)
-    if not flash.exists() or flash.stat().st_size != board.flash_bytes:
-        with flash.open("ab") as file:
-            file.truncate(board.flash_bytes)
     process = subprocess.Popen(
-        [
-            board.data["emulator"], "-M", "virt", "-m", "8M", "-bios", program, "-display", "none",
-            "-monitor", "none", "-drive", f"file={flash},if=pflash,index=1,format=raw",
-            "-serial", f"tcp:127.0.0.1:{tcp},nodelay=on",
-        ],
+        emulators.prepared(board, program, flash, tcp),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         pass_fds=(lock.fileno(),),
     )  # fmt: skip

@@ -13,9 +13,9 @@ from espike_sim.core import ffi, lib
 from espike_sim.host import ImageView
 from espike_sim.quantized import QuantizedConnectome
 
-from . import levels, rows, work
+from . import levels, rows, selftest, work
 from . import row_codecs as codecs
-from .image import Packed, pack
+from .image import Packed
 
 SAMPLE_ROWS = 96
 SCALE_MOST = 1 << 16
@@ -85,7 +85,7 @@ class Scaler:
         sizes = self._sizes
         spare = sizes.get("rows", 0) + sizes.get("index", 0) - sum(part.stored for part in self._parts)
         grows = sizes.get("parameters", 0) + sizes.get("power", 0) + max(spare, 0)
-        fixed = sum(sizes.get(name, 0) for name in ("header", "records", "meta"))
+        fixed = sum(sizes.get(name, 0) for name in ("header", "records", "meta", "test"))
         body = fixed + scale * grows + stored
         return Size(
             int(counts.sum()), round(self._synapses * scale), self._ram(counts, scale),
@@ -169,7 +169,7 @@ def changes(
 
     as_int8: quantizes what an fp32 network was made of, None where that is not known.
     """
-    packed = pack(q)
+    packed = selftest.pack(q)
     if len(packed.data) < image_bytes:
         yield _change("--optimize size", packed)
     prefix = ""
@@ -177,11 +177,11 @@ def changes(
         if as_int8 is None:
             return
         q, prefix = as_int8(), "--precision int8"
-        yield _change(prefix, pack(q))
+        yield _change(prefix, selftest.pack(q))
     for bits in ("4", "3", "2"):
         fewer = levels.reduce(q, bits)
         if fewer is not q:
-            yield _change(f"{prefix} --weights {bits}".strip(), pack(fewer))
+            yield _change(f"{prefix} --weights {bits}".strip(), selftest.pack(fewer))
 
 
 def _change(options: str, packed: Packed) -> Change:

@@ -13,9 +13,11 @@ from espike_sim.host import KERNELS, Host, ImageView
 from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 from espike_sim.reference import Reference
 
-from .board import BoardEngine, flash, read_meta
+from . import selftest
+from .board import BoardEngine, read_meta
 from .boards import Running, boards, connect, running
-from .image import Packed, pack
+from .flasher import flash
+from .image import Packed
 from .network import Network, read_network
 from .recording import Recording
 
@@ -82,7 +84,7 @@ def make(name: str, q: QuantizedConnectome, *, put: bool = False, progress: Prog
         name = choose(q.precision)
     if name == "reference":
         return Reference(q)
-    packed = pack(q)
+    packed = selftest.pack(q)
     view = ImageView(packed.data)
     if name == "host":
         return Host(view)
@@ -95,7 +97,7 @@ def make(name: str, q: QuantizedConnectome, *, put: bool = False, progress: Prog
                 raise EspikeError(
                     f"the board {holds}, not {q.hash[:12]}", where=f"board {name}", do="add --flash, or: espike flash"
                 )
-            flash(running, packed.data, view.ram_bytes, view.precision, progress)
+            flash(running, packed.data, progress=progress)
         return BoardEngine(running)
     except BaseException:
         running.close()
@@ -113,7 +115,7 @@ def of_recording(recording: Recording, name: str, *, put: bool = False, progress
         if running.link.hello().network_hash != recording.view.network_hash:
             if not put:
                 raise EspikeError("the board holds another network", where=f"board {name}", do="add --flash")
-            flash(running, recording.image, recording.view.ram_bytes, recording.view.precision, progress)
+            flash(running, recording.image, progress=progress)
         return BoardEngine(running)
     except BaseException:
         running.close()
@@ -138,6 +140,5 @@ def ready_boards() -> Iterator[dict[str, Callable[[Packed], Engine]]]:
 
 
 def _flashed(target: Running, packed: Packed) -> Engine:
-    view = ImageView(packed.data)
-    flash(target, packed.data, view.ram_bytes, view.precision)
+    flash(target, packed.data)
     return BoardEngine(target, owns=False)

@@ -22,6 +22,7 @@ HEADER_BYTES = 136
 META_OFFSET = 52
 """Where the header says where meta begins and how many bytes it has."""
 BLOCK_BYTES = 4096
+_TAIL_OFFSET, _BLOCKS_OFFSET = 16, 60
 NEURONS_MOST = 1 << 28
 PRECISION_CODES = {"int8": 1, "fp16": 2, "fp32": 3}
 PARAMETERS = ("threshold", "limit", "retained", "refractory", "fire_limit", "snooze", "fire_draw")
@@ -48,7 +49,7 @@ class _Body:
 
 @dataclass(frozen=True)
 class Packed:
-    """An image and what its bytes are for: header, records, parameters, index, rows, power, meta, checks."""
+    """An image and what its bytes are for: header, records, parameters, index, rows, power, meta, test, checks."""
 
     data: bytes
     sizes: dict[str, int]
@@ -191,20 +192,36 @@ def pack(q: QuantizedConnectome, *, optimize: str = "size", only: Collection[int
     power = body.add("power", np.column_stack([q.power_neuron, power_value]).astype("<u4").tobytes())
     meta = json.dumps(_meta(q), sort_keys=True, separators=(",", ":")).encode()
     meta_at = body.add("meta", meta)
-    end = HEADER_BYTES + len(body.data)
-    blocks = [zlib.crc32(body.data[i : i + BLOCK_BYTES]) for i in range(0, len(body.data), BLOCK_BYTES)]
-    checks = _words(blocks)
     counts = [q.neurons, q.synapses, len(q.areas), len(q.projections), len(q.power_neuron)]
     timestep_us = round(q.timestep_s * 1e6)
-    if end + len(checks) >= 1 << 32 or timestep_us >= 1 << 32:
-        raise EspikeError("the image would pass 4 GiB, or its timestep 4294 s", do="make the network smaller")
+    if timestep_us >= 1 << 32:
+        raise EspikeError("the timestep passes 4294 s", do="make it shorter")
     tail = bytes([PRECISION_CODES[q.precision], q.candidates_only]) + _history(q).to_bytes(2, "little")
-    tail += _words([*counts, areas, projections_at, power, meta_at, len(meta), end, timestep_us, learning_at])
+    tail += _words([*counts, areas, projections_at, power, meta_at, len(meta), 0, timestep_us, learning_at])
     tail += bytes.fromhex(q.hash) + (bytes.fromhex(q.genome_hash) or bytes(32))
+    return _sealed(tail, body.data, body.sizes)
+
+
+def _sealed(tail: bytes, body: bytes | bytearray, sizes: dict[str, int]) -> Packed:
+    """Header fields from 16 on, and what is behind the header -> image, with every CRC."""
+    end = HEADER_BYTES + len(body)
+    checks = _words([zlib.crc32(body[i : i + BLOCK_BYTES]) for i in range(0, len(body), BLOCK_BYTES)])
+    if end + len(checks) >= 1 << 32:
+        raise EspikeError("the image would pass 4 GiB", do="make the network smaller")
+    at = _BLOCKS_OFFSET - _TAIL_OFFSET
+    tail = tail[:at] + _words([end]) + tail[at + 4 :]
     head = b"ESPK" + _words([VERSION, end + len(checks)])
     crc = zlib.crc32(checks, zlib.crc32(tail, zlib.crc32(head)))
-    data = head + _words([crc]) + tail + bytes(body.data) + checks
-    return Packed(data, {"header": HEADER_BYTES, **body.sizes, "checks": len(checks)})
+    data = b"".join((head, _words([crc]), tail, body, checks))
+    return Packed(data, {"header": HEADER_BYTES, **sizes, "checks": len(checks)})
+
+
+def with_test(packed: Packed, test: bytes) -> Packed:
+    """The image with a self-test's record behind its meta (docs/image.md, self-test)."""
+    sizes = {name: size for name, size in packed.sizes.items() if name not in ("header", "checks")}
+    end = int.from_bytes(packed.data[_BLOCKS_OFFSET : _BLOCKS_OFFSET + 4], "little")
+    body = packed.data[HEADER_BYTES:end] + test + bytes(-len(test) % 4)
+    return _sealed(packed.data[_TAIL_OFFSET:HEADER_BYTES], body, {**sizes, "test": len(body) - end + HEADER_BYTES})
 
 
 def _meta(q: QuantizedConnectome) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from espike_sim.errors import EspikeError
 
 from .transport import LinkError, Transport
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT, READ, TELEMETRY = range(1, 14)
+CHECK, SELF_TEST, KEY, SLEEP = range(14, 18)
 DATA, DONE, SEGMENT, ERROR = 64, 65, 66, 127
 REPLY = 128
-IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ, TELEMETRY})
+IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ, TELEMETRY, CHECK, SELF_TEST})
 """Requests that may be sent again when their reply does not come."""
 
 REFUSALS = {
@@ -33,10 +34,14 @@ REFUSALS = {
     6: "could not write its flash",
     7: "has too little room",
     8: "found a field out of range",
+    9: "holds another image than the one that this is the difference to",
+    10: "found that the image does not pass its self-test",
+    11: "wants its key, and this is not it",
 }
 
 
-NO_ROOM = 7
+NO_FLASH, NO_ROOM, OTHER_BASE, TEST_FAILED, WRONG_KEY = 6, 7, 9, 10, 11
+FLASH_FAILED = -22
 
 
 class BoardRefusedError(EspikeError):
@@ -74,8 +79,12 @@ def decode_frame(encoded: bytes) -> Frame | None:
     return Frame(body[0], body[1], bytes(body[2:-4]))
 
 
-_HELLO = struct.Struct("<BBBB16s10I3I32s")
-_STATE = struct.Struct("<5I5Q3IB")
+_HELLO = struct.Struct("<BBBB16s10I3I32s4BI8sI")
+_STATE = struct.Struct("<5I5Q4IB")
+RESET_CAUSES = ("power", "software", "guard", "sleep", "other")
+OUTCOMES = ("none", "confirmed", "failed", "restarted", "damaged")
+"""How the last trial of an image ended (docs/flash.md)."""
+UNKNOWN = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,15 @@ class Hello:
     timestep_us: int
     precision: str
     network_hash: str
+    slot: int | None
+    """Flash slot whose image runs."""
+    outcome: str
+    has_key: bool
+    reset_cause: str
+    image_crc: int
+    challenge: str
+    """What the next write's tag must begin with, as hex."""
+    retained_bytes: int
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,8 @@ class State:
     overruns: int
     link_errors: int
     dropped: int
+    stack_unused: int | None
+    """Bytes of the stack that were never touched; None where the board cannot tell."""
     running: bool
 
 
@@ -133,7 +153,8 @@ def _read_hello(payload: bytes, where: str) -> Hello:
         )
     if len(payload) != _HELLO.size:
         raise LinkError("the board's hello has the wrong length", where=where, do="flash its firmware again")
-    version, mask, has_image, running, name, *numbers, digest = _HELLO.unpack(payload)
+    version, mask, has_image, running, name, *numbers, digest = (fields := _HELLO.unpack(payload))[:-7]
+    slot, outcome, has_key, cause, crc, challenge, retained = fields[-7:]
     size, flash, sector, arena, hz, error, offset, image, ram, neurons, synapses, timestep, precision = numbers
     return Hello(
         board=name.rstrip(b"\0").decode("ascii", "replace"),
@@ -155,6 +176,13 @@ def _read_hello(payload: bytes, where: str) -> Hello:
         timestep_us=timestep,
         precision=_PRECISIONS.get(precision, ""),
         network_hash=digest.hex() if has_image else "",
+        slot=slot if slot < 2 else None,
+        outcome=OUTCOMES[min(outcome, len(OUTCOMES) - 1)],
+        has_key=bool(has_key),
+        reset_cause=RESET_CAUSES[min(cause, len(RESET_CAUSES) - 1)],
+        image_crc=crc,
+        challenge=challenge.hex(),
+        retained_bytes=retained,
     )
 
 
@@ -163,10 +191,11 @@ def read_state(payload: bytes) -> State:
     if len(payload) != _STATE.size:
         raise LinkError("a state message has the wrong length")
     burst, h0, h1, p0, p1, *counts, running = _STATE.unpack(payload)
-    fired, events, saturations, total, most, overruns, errors, dropped = counts
+    fired, events, saturations, total, most, overruns, errors, dropped, stack = counts
     return State(
-        burst, (h0, h1), (p0, p1), fired, events, saturations, total, most, overruns, errors, dropped, bool(running)
-    )
+        burst, (h0, h1), (p0, p1), fired, events, saturations, total, most, overruns, errors, dropped,
+        None if stack == UNKNOWN else stack, bool(running),
+    )  # fmt: skip
 
 
 class Link:

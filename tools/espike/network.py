@@ -20,7 +20,8 @@ from espike_sim.host import ImageView
 from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 
 from . import genome as genomes
-from .image import Packed, pack
+from . import selftest
+from .image import Packed
 from .quantize import quantize
 
 QUANTIZED_SUFFIX = ".quantized.npz"
@@ -203,5 +204,5 @@ def read_network(meta: bytes, precision: str, where: str) -> Network:
 
 def packed_view(quantized: QuantizedConnectome, optimize: str = "size") -> tuple[Packed, ImageView]:
     """A quantized connectome as image bytes, and their checked view; optimize: what row codecs are chosen by."""
-    packed = pack(quantized, optimize=optimize)
+    packed = selftest.pack(quantized, optimize=optimize)
     return packed, ImageView(packed.data)

@@ -127,7 +127,7 @@ def plan(
     both = loads.expected(shape, activity), loads.worst(shape)
     does = tuple(work.counts(shape, load) for load in both)
     fits = [
-        advice.fit(board.name, place, board.ram_bytes, board.flash_bytes, board, speed(board, *does))
+        advice.fit(board.name, place, board.ram_bytes, board.slot_bytes, board, speed(board, *does))
         for board in boards
         for place in board.places
     ]

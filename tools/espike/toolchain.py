@@ -5,6 +5,8 @@ Imports nothing but the standard library, so that SConstruct can use it before a
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -24,6 +26,36 @@ BARE_FLAGS = ["-ffreestanding", "-fno-builtin", "-ffunction-sections", "-fdata-s
 BARE_LINK = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments"]
 
 
+def boards_folder() -> Path:
+    """Where the board files are: $ESPIKE_BOARDS, else boards/ of the checkout."""
+    return Path(os.environ.get("ESPIKE_BOARDS", ROOT / "boards"))
+
+
+def read_board(path: Path) -> dict[str, Any]:
+    """A board file, flat: fields of its `espike`, of the board it is like, and what PlatformIO reads too.
+
+    Checks nothing (board_files.py does).
+    """
+    manifest = json.loads(path.read_text())
+    own, build, upload = manifest["espike"], manifest["build"], manifest["upload"]
+    like = json.loads(path.with_name(f"{own['like']}.json").read_text())["espike"] if "like" in own else {}
+    return {
+        **like,
+        **own,
+        "name": path.stem,
+        "title": manifest["name"],
+        "clock_hz": int(build["f_cpu"].rstrip("L")),
+        "usb_ids": [(int(vendor, 16), int(product, 16)) for vendor, product in build.get("hwids", [])],
+        "firmware_bytes": upload["maximum_size"],
+        "ram_total_bytes": upload["maximum_ram_size"],
+    }
+
+
+def board_file(name: str) -> dict[str, Any]:
+    """The board file of a name, flat."""
+    return read_board(boards_folder() / f"{name}.json")
+
+
 def core_sources() -> list[Path]:
     """Every C file of the core."""
     return sorted((CORE / "src").glob("*.c"))
@@ -40,20 +72,37 @@ def board_flags(board: dict[str, Any]) -> list[str]:
     return [*CORE_FLAGS, f"-I{CORE / 'include'}", *bare, *board["flags"]]
 
 
+def _chip_defines(board: dict[str, Any]) -> list[str]:
+    if "chip" not in board:
+        return []
+    return [f"-DSPK_FLASH_STORE={board['flash_map']['store']}u", f"-DSPK_LINK={board['link']}"]
+
+
 def firmware_defines(board: dict[str, Any]) -> list[str]:
     """What the board file tells its port."""
     return [
         f"-DSPK_BOARD_NAME={board['name']}",
         f"-DSPK_ARENA_BYTES={board['ram_bytes']}u",
         f"-DSPK_FLASH_BYTES={board['flash_bytes']}u",
+        *_chip_defines(board),
     ]
 
 
+def port_folders(board: dict[str, Any]) -> list[Path]:
+    """Folders of the port: the kind's, what it shares with others, and what boards without a system need."""
+    names = [board["kind"], *board.get("shares", []), *(["bare", "libc"] if is_bare(board) else [])]
+    return [FIRMWARE / name for name in names]
+
+
 def port_sources(board: dict[str, Any]) -> list[Path]:
-    """The port's start-up and C files, and what a board without a C library needs."""
-    folder = FIRMWARE / board["kind"]
-    libc = sorted((FIRMWARE / "libc").glob("*.c")) if is_bare(board) else []
-    return [*sorted(folder.glob("*.S")), *sorted(folder.glob("*.c")), *libc]
+    """The port's start-up and C files."""
+    return [source for folder in port_folders(board) for kind in ("*.S", "*.c") for source in sorted(folder.glob(kind))]
+
+
+def start_sources(board: dict[str, Any]) -> list[Path]:
+    """What a program with a `main` of its own needs: start-up, and what libraries lack."""
+    own = [FIRMWARE / "bare" / "main.c", FIRMWARE / board["kind"] / "port.c"]
+    return [source for source in port_sources(board) if source not in own] if is_bare(board) else []
 
 
 def firmware_sources(board: dict[str, Any]) -> list[Path]:
@@ -78,25 +127,56 @@ def firmware_path(board: dict[str, Any]) -> Path:
     return BUILD / str(board["name"]) / "firmware.elf"
 
 
-def missing(board: dict[str, Any]) -> list[str]:
-    """What the board needs and this machine lacks: programs, or firmware where espike only plans for it."""
+def emulator(board: dict[str, Any]) -> str:
+    """The program that emulates the board; empty where none does, or none is named."""
+    named = str(board.get("emulator", ""))
+    return os.environ.get(named[1:], "") if named.startswith("$") else named
+
+
+def missing_compiler(board: dict[str, Any]) -> list[str]:
+    """What the board's firmware needs to be built and this machine lacks."""
     if board.get("plan_only"):
         return ["firmware for it"]
-    programs = [board["compiler"], *([board["emulator"]] if "emulator" in board else [])]
-    return [program for program in programs if shutil.which(program) is None]
+    return [] if shutil.which(board["compiler"]) else [board["compiler"]]
+
+
+def missing(board: dict[str, Any]) -> list[str]:
+    """What the board needs to run here and this machine lacks: programs, or firmware where espike only plans for it."""
+    lacking = missing_compiler(board)
+    if board.get("plan_only") or "emulator" not in board:
+        return lacking
+    program = emulator(board)
+    if not program:
+        return [*lacking, f"an emulator ({board['emulator'][1:]}) or --port"]
+    return lacking if shutil.which(program) else [*lacking, program]
+
+
+def require_compiler(board: dict[str, Any]) -> None:
+    """Raises: EspikeError naming what to install where the board's firmware cannot be built."""
+    where = f"board {board['name']}"
+    if board.get("plan_only"):
+        what = "espike plans for this board, and cannot build or flash its firmware yet"
+        raise EspikeError(what, where=where, do="espike boards lists those that run")
+    if missing_compiler(board):
+        packages = " ".join(board.get("packages", ["gcc"]))
+        raise EspikeError(f"{board['compiler']} not found", where=where, do=f"apt-get install {packages}")
 
 
 def require(board: dict[str, Any]) -> None:
     """Raises: EspikeError naming what to install where the board's programs are missing."""
+    require_compiler(board)
     lacking = missing(board)
-    if board.get("plan_only"):
-        what = "espike plans for this board, and cannot build or flash its firmware yet"
-        raise EspikeError(what, where=f"board {board['name']}", do="espike boards lists those that run")
-    if lacking:
-        packages = " ".join(board.get("packages", ["gcc"]))
+    if not lacking:
+        return
+    where = f"board {board['name']}"
+    if not emulator(board):
+        variable = board["emulator"][1:]
         raise EspikeError(
-            f"{', '.join(lacking)} not found", where=f"board {board['name']}", do=f"apt-get install {packages}"
-        )
+            f"no emulator of it is known here, and none is on a port ({variable} is not set)", where=where,
+            do=f"set {variable} to the chip's emulator, or name a board on a wire with --port",
+        )  # fmt: skip
+    packages = " ".join(board.get("packages", ["gcc"]))
+    raise EspikeError(f"{', '.join(lacking)} not found", where=where, do=f"apt-get install {packages}")
 
 
 def run(command: Sequence[str | Path], *, where: str) -> str:
@@ -114,10 +194,9 @@ def compile_program(board: dict[str, Any], sources: Sequence[Path], output: Path
 
     Raises: EspikeError where a program is missing or the compiler refuses.
     """
-    require(board)
+    require_compiler(board)
     output.parent.mkdir(parents=True, exist_ok=True)
-    start = sorted((FIRMWARE / board["kind"]).glob("*.S")) + sorted((FIRMWARE / "libc").glob("*.c"))
     command = [board["compiler"], *board_flags(board), *flags, *link_flags(board)]
-    files = [*(start if is_bare(board) else []), *sources]
+    files = [*start_sources(board), *sources]
     run([*command, *files, *link_libraries(board), "-o", output], where=f"board {board['name']}")
     return output

@@ -85,6 +85,12 @@ int spk_engine_inject_check(const spk_engine_t *engine, uint32_t neuron, uint32_
 /* Run one burst: inject, dynamics, archive, learn, clean up. Returns the number of neurons that fired. */
 uint32_t spk_engine_burst(spk_engine_t *engine);
 
+/* Everything that a network's next burst depends on, but for its image, as bytes: so many for an image; written between two
+ * bursts; read back into an engine of the same image and kernel that has just been started. Not for expanded images. */
+size_t spk_engine_snapshot_bytes(const spk_image_t *image);
+void spk_engine_save(const spk_engine_t *engine, uint8_t *bytes);
+void spk_engine_restore(spk_engine_t *engine, const uint8_t *bytes);
+
 /* The next fired neuron of the last burst at or after `from`; image->neuron_count where there is none. */
 uint32_t spk_engine_next_fired(const spk_engine_t *engine, uint32_t from);
 

@@ -32,6 +32,8 @@ typedef enum {
     SPK_ERROR_BUFFER = -19,    /* the buffer is too small */
     SPK_ERROR_CODE = -20,      /* a coded value out of range */
     SPK_ERROR_LEARNING = -21,  /* weights learn or are driven by potentials: the kernel is none that learns */
+    SPK_ERROR_FLASH = -22,     /* the flash did not take what was written */
+    SPK_ERROR_TRANSFER = -23,  /* a transfer's header is damaged, or its bytes do not make the image it names */
 } spk_error_t;
 
 /* A short name for an error code, "ok" for any non-negative value; static text, never NULL. */

@@ -17,6 +17,8 @@ extern "C" {
 #define SPK_IMAGE_VERSION 1
 #define SPK_IMAGE_HEADER_BYTES 136
 #define SPK_IMAGE_BLOCK_BYTES 4096
+#define SPK_IMAGE_TEST_BYTES 28   /* of a self-test's record, before its stimulus */
+#define SPK_IMAGE_TEST_BURSTS_MOST 1024
 #define SPK_NEURONS_MOST 268435456 /* 2^28: any arena stays below 4 GiB */
 
 /* The header's precision field. */
@@ -32,6 +34,7 @@ typedef struct {
     const uint32_t *projections;  /* projection records, projection_count of them */
     const uint32_t *learning;     /* learning records, learning_count of them */
     const uint32_t *power;        /* (neuron, value) pairs, power_count of them, neurons ascending */
+    const uint8_t *test;          /* NULL, or the self-test's record, test_bytes long: docs/image.md, self-test */
     uint32_t total_bytes;         /* of the image, header and block CRCs included */
     uint32_t neuron_count;
     uint32_t synapse_count;
@@ -39,6 +42,7 @@ typedef struct {
     uint32_t projection_count;
     uint32_t power_count;
     uint32_t learning_count;
+    uint32_t test_bytes;
     uint32_t meta_offset;         /* UTF-8 JSON for people and tools; the engine never reads it */
     uint32_t meta_bytes;
     uint32_t timestep_us;         /* burst period that the network was made for, 0 = none */

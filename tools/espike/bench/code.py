@@ -11,12 +11,14 @@ from pathlib import Path
 from espike_sim.errors import EspikeError
 
 from .. import toolchain
-from .instructions import board
+from .instructions import RV32, Target
 
 HERE = Path(__file__).resolve().parent
 STORED = (".text", ".rodata", ".data")
 """Output sections that occupy flash; the core has no .data."""
-KEPT_SECTION = re.compile(r"^ \.(?:text|s?rodata|s?data)\S*\s+0x[0-9a-f]+\s+0x([0-9a-f]+)\s+(\S+)$", re.MULTILINE)
+KEPT_SECTION = re.compile(
+    r"^ \.(?:text|literal|s?rodata|s?data)\S*\s+0x[0-9a-f]+\s+0x([0-9a-f]+)\s+(\S+)$", re.MULTILINE
+)
 """A section in the link map: its bytes and its file. A long name has a line of its own."""
 
 
@@ -25,27 +27,30 @@ def segment_text_bytes(folder: Path) -> int:
     return _linked_bytes(folder, "segment_entry", [])
 
 
-def core_text_bytes(folder: Path, precision: str) -> int:
-    """Code and constants of the core in a firmware of one precision on rv32imc, compiled as its board file says (-Os).
+def core_text_bytes(folder: Path, precision: str, target: Target = RV32) -> int:
+    """Code and constants of the core in a firmware of one precision, compiled as the target's board file says (-Os).
 
     `entry.c` calls what an application calls: image, engine, ledger, hashes, link codec. The core's files are compiled
     one by one and linked with it under --gc-sections; summed is what the link map lists as kept from them, and from
-    libgcc, whose software floats fp32 needs.
+    libgcc, whose software floats fp32 needs, or what stands for it on lx106.
     """
     only = ["-DSPK_INT8_ONLY"] if precision == "int8" else []
-    return _linked_bytes(folder, "entry", [f"-DLINK_KERNEL=spk_kernel_{precision}", *only])
+    return _linked_bytes(folder, "entry", [f"-DLINK_KERNEL=spk_kernel_{precision}", *only], target)
 
 
-def _linked_bytes(folder: Path, entry: str, defines: list[str]) -> int:
-    b = board()
-    toolchain.require(b)
+def _linked_bytes(folder: Path, entry: str, defines: list[str], target: Target = RV32) -> int:
+    b = target.board
+    toolchain.require_compiler(b)
     flags = [*toolchain.board_flags(b), "-fno-lto", *defines]  # so that each section keeps the name of its file
     name = "-".join([entry, *(define.split("_")[-1] for define in defines if "=" in define)])
-    objects = {source: folder / f"core-{source.stem}.o" for source in toolchain.core_sources()}
+    folder = folder / target.name
+    folder.mkdir(exist_ok=True)
+    library = [path for path in toolchain.start_sources(b) if path.parent.name == "xtensa" and path.suffix == ".c"]
+    objects = {source: folder / f"core-{source.stem}.o" for source in [*toolchain.core_sources(), *library]}
     main = folder / f"{name}.o"
     for source, output in {**objects, HERE / f"{entry}.c": main}.items():
         toolchain.run([b["compiler"], *flags, "-c", source, "-o", output], where=f"board {b['name']}")
-    start = sorted((toolchain.FIRMWARE / b["kind"]).glob("*.S")) + sorted((toolchain.FIRMWARE / "libc").glob("*.c"))
+    start = [source for source in toolchain.start_sources(b) if source not in library]
     linked = folder / f"{name}.map"
     command = [b["compiler"], *flags, *toolchain.link_flags(b), f"-Wl,-Map={linked}", *start, main, *objects.values()]
     toolchain.run([*command, *toolchain.link_libraries(b), "-o", folder / f"{name}.elf"], where=f"board {b['name']}")
@@ -64,7 +69,7 @@ def _kept_bytes(link_map: str, objects: set[str]) -> int:
 
 def int8_firmware(folder: Path) -> Path:
     """The firmware for int8 networks alone, without segments of version 2."""
-    b = board()
+    b = RV32.board
     output = folder / "int8.elf"
     flags = [*toolchain.board_flags(b), *toolchain.firmware_defines(b), f"-I{toolchain.FIRMWARE}"]
     flags += ["-DAPP_FP32=0", "-DSPK_INT8_ONLY", "-DAPP_SEGMENT_2=0", "-DAPP_LEARNING=0", *toolchain.link_flags(b)]
@@ -77,7 +82,7 @@ def build_firmware() -> Path | None:
     """The firmware of the emulated rv32imc board, built by SCons as `scons board=emu-rv32` does; None without SCons."""
     if importlib.util.find_spec("SCons") is None:
         return None
-    b = board()
+    b = RV32.board
     command: list[str | Path] = [sys.executable, "-m", "SCons", "-s", "-C", toolchain.ROOT, f"board={b['name']}"]
     toolchain.run(command, where=f"board {b['name']}")
     return toolchain.firmware_path(b)
@@ -85,7 +90,7 @@ def build_firmware() -> Path | None:
 
 def section_bytes(elf: Path) -> Mapping[str, int]:
     """Bytes of each section of a program."""
-    size = str(board()["compiler"]).removesuffix("gcc") + "size"
+    size = str(RV32.board["compiler"]).removesuffix("gcc") + "size"
     lines = toolchain.run([size, "-A", elf], where=str(elf)).splitlines()
     return {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 3 and words[0].startswith(".")}
 

@@ -37,12 +37,12 @@ class Sample:
     instructions: float
 
 
-def burst_samples(program: Path, q: QuantizedConnectome, run: probes.Stimuli) -> list[Sample]:
+def burst_samples(program: instructions.Program, q: QuantizedConnectome, run: probes.Stimuli) -> list[Sample]:
     """One run from a reset -> a sample of each burst."""
     return samples_of(program, q, pack(q).data, run)
 
 
-def samples_of(program: Path, q: QuantizedConnectome, data: bytes, run: probes.Stimuli) -> list[Sample]:
+def samples_of(program: instructions.Program, q: QuantizedConnectome, data: bytes, run: probes.Stimuli) -> list[Sample]:
     """The same of an image of `q`."""
     words = [[(neuron, _bits(q, value)) for neuron, value in entries] for entries in run]
     counted = instructions.count_image(program, data, [words])[0]
@@ -101,7 +101,7 @@ def _least_squares(matrix: F64, values: F64, free: Sequence[bool]) -> F64:
     return price
 
 
-def solve_neurons(program: Path) -> dict[str, float]:
+def solve_neurons(program: instructions.Program) -> dict[str, float]:
     """Prices of bursts without synapses; fp32 last, whose instructions depend on the numbers that it adds."""
     prices: dict[str, float] = {}
     for precision in ("int8", "fp32"):
@@ -110,7 +110,7 @@ def solve_neurons(program: Path) -> dict[str, float]:
     return prices
 
 
-def row_samples(program: Path, probe: probes.RowsProbe) -> list[Sample]:
+def row_samples(program: instructions.Program, probe: probes.RowsProbe) -> list[Sample]:
     """Propagation alone: a burst that reads rows, less one in which stimulus had put the same sums there."""
     found = []
     for q, sources in probe.networks():
@@ -127,26 +127,27 @@ def measure(
     progress: Progress | None = None,
     loops: Sequence[probes.RowsProbe] | None = None,
 ) -> Costs:
-    """Measure every price on the emulated rv32imc board, compiled with `flags` behind the board's own.
+    """Measure every price on the emulated board of the table's `name`, compiled with `flags` behind the board's own.
 
     loops: only those of these loops over rows.
 
     Raises: EspikeError where compiler or emulator are missing.
     """
+    target = instructions.COST_TARGETS.get(name, instructions.RV32)
     loops = list(probes.row_probes()) if loops is None else loops
     with tempfile.TemporaryDirectory(prefix="espike-costs-") as folder:
-        program = instructions.build(Path(folder), flags)
+        program = instructions.build(Path(folder), flags, target)
         prices = solve_neurons(program)
         for done, probe in enumerate(loops):
             if progress is not None:
                 progress(done, len(loops))
             prices = solve(prices, row_samples(program, probe))
         prices = solve_rest(program, prices)
-    board = instructions.board()
+    board = target.board
     return Costs(name, board["compiler"], (*board["flags"], *flags), dict(sorted(prices.items())))
 
 
-def solve_rest(program: Path, prices: dict[str, float]) -> dict[str, float]:
+def solve_rest(program: instructions.Program, prices: dict[str, float]) -> dict[str, float]:
     """Prices of what needs loops that are known: delays, kept potentials, learning."""
     for stage in (probes.delayed, probes.driven, probes.learning):
         prices = solve(prices, [s for q, run in stage() for s in burst_samples(program, q, run)])
@@ -154,7 +155,7 @@ def solve_rest(program: Path, prices: dict[str, float]) -> dict[str, float]:
 
 
 def prediction_errors(
-    program: Path, costs: Costs, q: QuantizedConnectome, run: probes.Stimuli
+    program: instructions.Program, costs: Costs, q: QuantizedConnectome, run: probes.Stimuli
 ) -> Iterator[tuple[float, float]]:
     """(predicted, counted) instructions of each burst of a run."""
     for sample in burst_samples(program, q, run):

@@ -46,9 +46,9 @@ int main(void) {
         fill(count);
         burst(count, 1016.0f, 0.9375f);
         fill(count);
-        uint32_t begin = instructions();
+        uint32_t begin = counter();
         burst(count, 1016.0f, 0.9375f);
-        put_word(instructions() - begin, '\n');
+        put_word(instructions_since(begin), '\n');
     }
     stop(0);
 }

@@ -1,14 +1,13 @@
-/* image + job -> instructions of each burst: the shipped spk_engine_burst, counted on QEMU's riscv32 virt board.
+/* image + job -> instructions of each burst: the shipped spk_engine_burst, counted in an emulator.
  *
- * The emulator's loader puts both into RAM and runs with -icount shift=0, so that minstret counts instructions. A job
- * is words: per run the number of its bursts (0 = no more runs), then per burst the number of its stimulus entries and
- * for each its neuron and value. Every run begins with a reset; stimulus entries are added before the count begins.
+ * The emulator's loader puts both into RAM, where -DJOB_ADDRESS and -DIMAGE_ADDRESS say. A job is words: per run the number
+ * of its bursts (0 = no more runs), then per burst the number of its stimulus entries and for each its neuron and value. Every run begins with a reset; stimulus entries are added before the count begins.
  * A line per burst goes to the wire: instructions, synaptic events and fired neurons, in hexadecimal. */
 #include "counting.h"
 #include "espike/engine.h"
 
-#define JOB ((const uint32_t *)0x80800000u)
-#define IMAGE ((const uint8_t *)0x81000000u)
+#define JOB ((const uint32_t *)JOB_ADDRESS)
+#define IMAGE ((const uint8_t *)IMAGE_ADDRESS)
 #define IMAGE_BYTES (16u << 20)
 #define ARENA_BYTES (4u << 20)
 
@@ -24,10 +23,10 @@ static const uint32_t *run_burst(spk_engine_t *engine, const uint32_t *job) {
         }
     }
     uint64_t events = engine->counters.events;
-    uint32_t begin = instructions();
+    uint32_t begin = counter();
     uint32_t fired = spk_engine_burst(engine);
-    uint32_t end = instructions();
-    put_word(end - begin, ' ');
+    uint32_t count = instructions_since(begin);
+    put_word(count, ' ');
     put_word((uint32_t)(engine->counters.events - events), ' ');
     put_word(fired, '\n');
     return job;

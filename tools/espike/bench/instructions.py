@@ -1,4 +1,4 @@
-"""images + jobs -> exact instruction counts of rv32imc, by `instructions.c` on QEMU with -icount.
+"""images + jobs -> exact instruction counts of rv32imc and lx106, by `instructions.c` on QEMU with -icount.
 
 Every figure is a difference of two bursts that differ in exactly what it is about:
 
@@ -11,7 +11,6 @@ Every figure is a difference of two bursts that differ in exactly what it is abo
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -29,11 +28,8 @@ from ..image import pack
 from . import networks
 
 HERE = Path(__file__).resolve().parent
-BOARD = "emu-rv32"
-FLAGS = ("-O2", "-mno-save-restore", "-fjump-tables", "-fmove-loop-invariants", "-fno-lto")
-"""Behind the flags of the board, which ask for few bytes."""
-JOB_ADDRESS, IMAGE_ADDRESS = 0x80800000, 0x81000000
-MACHINE = ["-M", "virt", "-m", "64M", "-bios", "none", "-icount", "shift=0", "-display", "none", "-monitor", "none"]
+FAST = ("-O2", "-mno-save-restore", "-fjump-tables", "-fmove-loop-invariants", "-fno-lto")
+"""Behind the flags of the rv32 board, which ask for few bytes."""
 TIMEOUT_S = 60
 
 NEURONS, FAN_OUT, SOURCES = 1000, 64, 20
@@ -54,41 +50,87 @@ class Burst:
     fired: int
 
 
-def board() -> dict[str, Any]:
-    """The board file of the emulated rv32imc chip."""
-    loaded: dict[str, Any] = json.loads((toolchain.ROOT / "boards" / f"{BOARD}.json").read_text())
-    return loaded
+@dataclass(frozen=True)
+class Target:
+    """An emulated board on which programs count their instructions."""
+
+    name: str
+    flags: tuple[str, ...]
+    """Behind those of the board file."""
+    machine: tuple[str, ...]
+    job_address: int
+    image_address: int
+
+    @property
+    def board(self) -> dict[str, Any]:
+        """Its board file."""
+        return toolchain.board_file(self.name)
+
+    @property
+    def available(self) -> bool:
+        """Are the compiler and the emulator installed?"""
+        return not toolchain.missing(self.board)
+
+    def compile(self, sources: Sequence[Path], output: Path, flags: Sequence[str] | None = None) -> Path:
+        """A counting program, with `flags` (default: the target's) behind those of the board -> `output`."""
+        chosen = self.flags if flags is None else flags
+        places = [f"-DJOB_ADDRESS={self.job_address:#x}u", f"-DIMAGE_ADDRESS={self.image_address:#x}u"]
+        found = [f"-I{HERE / self.board['kind']}", f"-I{toolchain.FIRMWARE}"]
+        return toolchain.compile_program(self.board, sources, output, flags=[*chosen, *places, *found])
+
+    def run(self, program: Path, loaded: Sequence[tuple[Path, int]] = ()) -> str:
+        """Run a program, files put where it expects them, until it ends -> what it wrote. Raises: as `emulate`."""
+        devices = [
+            part
+            for path, address in loaded
+            for part in ("-device", f"loader,file={path},addr={address:#x},force-raw=on")
+        ]
+        quiet = ("-display", "none", "-monitor", "none", "-serial", "stdio")
+        return emulate([self.board["emulator"], *self.machine, *quiet, "-kernel", str(program), *devices])
 
 
-def available() -> bool:
-    """Are the compiler and the emulator installed?"""
-    return not toolchain.missing(board())
+RV32 = Target(
+    "emu-rv32", FAST, ("-M", "virt", "-m", "64M", "-bios", "none", "-icount", "shift=0"), 0x80800000, 0x81000000
+)
+LX106 = Target(
+    "emu-lx106", ("-O2",), ("-M", "lx60-nommu", "-cpu", "lx106", "-semihosting", "-icount", "shift=7"),
+    0x60800000, 0x61000000,
+)  # fmt: skip
 
 
-def build(folder: Path, flags: Sequence[str] = FLAGS) -> Path:
-    """The counting program, compiled with `flags` behind those of the board -> its path."""
-    path = folder / f"instructions{''.join(flags)}.elf"
+COST_TARGETS = {"rv32imc": RV32, "lx106": LX106}
+"""By the name of the cost table that is measured on it."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A counting program and the board it is for."""
+
+    target: Target
+    path: Path
+
+
+def build(folder: Path, flags: Sequence[str] | None = None, target: Target = RV32) -> Program:
+    """The counting program, compiled with `flags` (default: the target's) behind those of its board."""
+    path = folder / f"instructions-{target.name}{''.join(target.flags if flags is None else flags)}.elf"
     sources = [*toolchain.core_sources(), HERE / "instructions.c"]
-    return toolchain.compile_program(board(), sources, path, flags=flags)
+    return Program(target, target.compile(sources, path, flags))
 
 
-def count(program: Path, q: QuantizedConnectome, runs: Sequence[Run]) -> list[list[Burst]]:
+def count(program: Program, q: QuantizedConnectome, runs: Sequence[Run]) -> list[list[Burst]]:
     """Run the stimuli of `runs`, each from a reset, on the emulator -> the bursts of each run."""
     return count_image(program, pack(q).data, runs)
 
 
-def count_image(program: Path, data: bytes, runs: Sequence[Run]) -> list[list[Burst]]:
+def count_image(program: Program, data: bytes, runs: Sequence[Run]) -> list[list[Burst]]:
     """The same of an image; an fp32 network's entries hold the bits of their values."""
     words = [word for run in runs for word in (len(run), *(w for entries in run for w in _burst_words(entries)))]
     with tempfile.TemporaryDirectory(prefix="espike-bench-") as folder:
         image, job = Path(folder, "image.spk"), Path(folder, "job.bin")
         image.write_bytes(data)
         job.write_bytes(np.array([*words, 0], np.int64).astype("<u4").tobytes())
-        loaded = [f"loader,file={job},addr={JOB_ADDRESS:#x},force-raw=on"]
-        loaded.append(f"loader,file={image},addr={IMAGE_ADDRESS:#x},force-raw=on")
-        devices = [part for device in loaded for part in ("-device", device)]
-        command = [board()["emulator"], *MACHINE, "-serial", "stdio", "-kernel", str(program), *devices]
-        lines = iter(emulate(command).splitlines())
+        loaded = [(job, program.target.job_address), (image, program.target.image_address)]
+        lines = iter(program.target.run(program.path, loaded).splitlines())
     return [[Burst(*(int(word, 16) for word in next(lines).split())) for _ in run] for run in runs]
 
 
@@ -116,7 +158,7 @@ def rows_network(kind: str = "d8w8", *, candidates_only: bool = False) -> Quanti
     return networks.rows_network(kind, NEURONS, FAN_OUT, neurons, candidates_only=candidates_only)
 
 
-def per_event(program: Path, q: QuantizedConnectome) -> float:
+def per_event(program: Program, q: QuantizedConnectome) -> float:
     """Instructions of propagation per synaptic event, SOURCES neurons having fired."""
     step = q.neurons // SOURCES
     sources = np.arange(SOURCES) * step + min(7, step - 1)
@@ -136,7 +178,7 @@ def plain_network(count_: int, precision: str = "int8") -> QuantizedConnectome:
     return networks.network(count_, networks.NO_SYNAPSES, networks.Neurons(leak=1 / 16), precision=precision)
 
 
-def per_neuron(program: Path, *, quiet: bool = False, precision: str = "int8") -> float:
+def per_neuron(program: Program, *, quiet: bool = False, precision: str = "int8") -> float:
     """Instructions of a burst per neuron; quiet: at rest without input in an area that input reaches, else charged and
     with input."""
 
@@ -149,15 +191,15 @@ def per_neuron(program: Path, *, quiet: bool = False, precision: str = "int8") -
     return (burst(2048) - burst(1024)) / 1024
 
 
-def float_ratio(program: Path, folder: Path) -> float:
+def float_ratio(program: Program, folder: Path) -> float:
     """Instructions per neuron of the fp32 kernel over those of `float_loop.c`, which is written by hand."""
     written = folder / "float_loop.elf"
-    toolchain.compile_program(board(), [HERE / "float_loop.c"], written, flags=FLAGS)
-    told = emulate([board()["emulator"], *MACHINE, "-serial", "stdio", "-kernel", str(written)])
+    program.target.compile([HERE / "float_loop.c"], written)
+    told = program.target.run(written)
     short, long = (int(line, 16) for line in told.split())
     return per_neuron(program, precision="fp32") / ((long - short) / 1024)
 
 
-def burst_empty(program: Path) -> int:
+def burst_empty(program: Program) -> int:
     """Instructions of a burst of 1,000 neurons at rest."""
     return count(program, plain_network(1000), [[[], []]])[0][1].instructions

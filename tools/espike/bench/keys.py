@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from .. import toolchain, traces
+from .. import traces
 from . import (
     agreement,
     code,
@@ -18,10 +18,12 @@ from . import (
     native,
     networks,
     peers,
+    power_cuts,
     segments,
     sizes,
     speed,
     telemetry,
+    transfers,
 )
 
 Number = int | float
@@ -47,12 +49,18 @@ class Bench:
     @cached_property
     def cross(self) -> bool:
         """Are the compiler and the emulator of the rv32 board installed?"""
-        return not toolchain.missing(instructions.board())
+        return instructions.RV32.available
 
     @cached_property
-    def program(self) -> Path | None:
+    def program(self) -> instructions.Program | None:
         """The instruction counter, None where it cannot be built or run."""
         return instructions.build(self.folder) if self.cross else None
+
+    @cached_property
+    def lx106_program(self) -> instructions.Program | None:
+        """The same for the lx106 board."""
+        target = instructions.LX106
+        return instructions.build(self.folder, target=target) if target.available else None
 
     @cached_property
     def firmware(self) -> Path | None:
@@ -107,15 +115,23 @@ class Key:
         return value <= self.goal if self.direction == "<=" else value >= self.goal
 
 
-def _rv32(measure: Callable[[Path], Number]) -> Callable[[Bench], Number | None]:
+def _rv32(measure: Callable[[instructions.Program], Number]) -> Callable[[Bench], Number | None]:
     return lambda bench: None if bench.program is None else measure(bench.program)
 
 
-def _events(kind: str, *, candidates_only: bool = False) -> Callable[[Bench], Number | None]:
-    def measure(program: Path) -> Number:
-        return instructions.per_event(program, instructions.rows_network(kind, candidates_only=candidates_only))
+def _lx106(measure: Callable[[instructions.Program], Number]) -> Callable[[Bench], Number | None]:
+    return lambda bench: None if bench.lx106_program is None else measure(bench.lx106_program)
 
-    return _rv32(measure)
+
+def _per_event(kind: str, *, candidates_only: bool = False) -> Callable[[instructions.Program], Number]:
+    return lambda program: instructions.per_event(
+        program, instructions.rows_network(kind, candidates_only=candidates_only)
+    )
+
+
+def _core_text_lx106(bench: Bench) -> Number | None:
+    target = instructions.LX106
+    return code.core_text_bytes(bench.folder, "int8", target) if target.available else None
 
 
 def _rows_flash(kind: str) -> Callable[[Bench], Number]:
@@ -251,6 +267,23 @@ def _peer_key(peer: str, name: str) -> Key:
                lambda bench: segments.over_peer(peer, name), full=True)  # fmt: skip
 
 
+EVENTS = {
+    "dense8": (5.0, "whole propagation per event, 64 x 64, 20 fired"),
+    "uniform": (8.5, "one weight per row, rows of 64, 2 % fired"),
+    "d8w8": (10.2, "one weight per synapse"),
+    "d8w4": (11, "16 distinct weights"),
+    "b53": (14.5, "8 distinct weights"),
+}
+"""Kind of rows: goal, and what the network is."""
+
+
+def _event_keys(core: str) -> Iterator[Key]:
+    """Propagation on one instruction set, -O2."""
+    take = {"rv32": _rv32, "lx106": _lx106}[core]
+    for kind, (goal, about) in EVENTS.items():
+        yield Key(f"{core}_instr_per_event_{kind}", "instructions", goal, "<=", about, take(_per_event(kind)))
+
+
 KEYS: tuple[Key, ...] = (
     Key("ram_bytes_per_neuron_lif", "B", 4.5, "<=", "RAM of a plain LIF neuron, int8, N = 1,000",
         lambda bench: sizes.plain_ram_bytes("int8")),
@@ -276,6 +309,8 @@ KEYS: tuple[Key, ...] = (
         _peer_flash("1200k_12m")),
     Key("core_text_bytes_rv32", "B", 14336, "<=", "code and constants of the core in an int8 firmware, -Os",
         _core_text("int8")),
+    Key("core_text_bytes_lx106", "B", 16384, "<=", "the same on lx106, what its compiler library lacks included",
+        _core_text_lx106),
     Key("core_text_bytes_rv32_fp32", "B", None, "", "the same for fp32, software floats included",
         _core_text("fp32")),
     Key("core_text_bytes_rv32_segment", "B", None, "", "segments of both versions, written and read, software floats",
@@ -286,17 +321,12 @@ KEYS: tuple[Key, ...] = (
         _firmware(code.firmware_text_bytes)),
     Key("firmware_ram_bytes_rv32", "B", 8192, "<=", "its RAM without the network",
         _firmware(code.firmware_ram_bytes)),
-    Key("rv32_instr_per_event_dense8", "instructions", 5.0, "<=", "whole propagation per event, 64 x 64, 20 fired",
-        _events("dense8")),
-    Key("rv32_instr_per_event_uniform", "instructions", 8.5, "<=", "one weight per row, rows of 64, 2 % fired",
-        _events("uniform")),
-    Key("rv32_instr_per_event_d8w8", "instructions", 10.2, "<=", "one weight per synapse", _events("d8w8")),
-    Key("rv32_instr_per_event_d8w4", "instructions", 11, "<=", "16 distinct weights", _events("d8w4")),
-    Key("rv32_instr_per_event_b53", "instructions", 14.5, "<=", "8 distinct weights", _events("b53")),
+    *_event_keys("rv32"),
+    *_event_keys("lx106"),
     Key("rv32_instr_per_event_procedural", "instructions", 17, "<=", "synapses drawn from a seed",
-        _events("procedural")),
+        _rv32(_per_event("procedural"))),
     Key("rv32_instr_per_event_d8w8_candidates", "instructions", 12.2, "<=", "d8w8 where candidates are marked",
-        _events("d8w8", candidates_only=True)),
+        _rv32(_per_event("d8w8", candidates_only=True))),
     Key("rv32_instr_per_neuron_lif", "instructions", 20, "<=", "an updated neuron, int8, plain LIF",
         _rv32(lambda program: instructions.per_neuron(program, quiet=False))),
     Key("rv32_instr_per_neuron_quiet", "instructions", 1.5, "<=", "a neuron at rest without input",
@@ -354,6 +384,14 @@ KEYS: tuple[Key, ...] = (
         lambda bench: segments.wasm_push_us(simd=False)),
     Key("link_telemetry_ratio", "x", 4, ">=", "4 B per id and potential over bytes on the wire, emu-rv32",
         lambda bench: telemetry.wire_ratio() if bench.cross else None),
+    Key("link_efficiency", "", 0.97, ">=", "bytes of a transfer over all bytes to the board that it took, native",
+        lambda bench: transfers.link_efficiency()),
+    Key("store_power_cuts_survived", "", 1.0, ">=", "of all positions and pairs in updates, and of rot in a slot",
+        lambda bench: power_cuts.share()),
+    Key("transfer_ratio_d8w8", "x", 1.25, ">=", "image over its transfer: N = 1,000, 64 targets each, normal weights",
+        lambda bench: transfers.transfer_ratio(networks.normal_rows_network())),
+    Key("update_wire_ratio", "x", 4, ">=", "image over bytes sent when 5 % of a 64-32-10 network's weights changed",
+        lambda bench: transfers.update_ratio()),
     *_layered_keys(),
     *(key for name in ("100", "1000", "10000") for key in _recurrent_keys(name)),
     Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",

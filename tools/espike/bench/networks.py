@@ -84,6 +84,29 @@ def random_rows(count: int, fan_out: int, weights: tuple[int, int], seed: int) -
     return np.repeat(np.arange(count, dtype=np.int64), fan_out), target, weight
 
 
+def normal_rows_network(changed: float = 0) -> QuantizedConnectome:
+    """1,000 neurons with 64 random targets each and weights from a normal distribution over all codes.
+
+    changed: the share of weights that are drawn anew.
+    """
+    source, target, _ = random_rows(1000, 64, (0, 0), seed=1)
+    return network(1000, (source, target, _normal_weights(len(source), changed)), Neurons())
+
+
+def layered_network(changed: float = 0) -> QuantizedConnectome:
+    """Layers of 64, 32 and 10 neurons, all to all: the shape of a small classifier of digits; weights as above."""
+    first, second = np.mgrid[0:64, 64:96].reshape(2, -1), np.mgrid[64:96, 96:106].reshape(2, -1)
+    source, target = np.concatenate([first, second], axis=1)
+    return network(106, (source, target, _normal_weights(len(source), changed)), Neurons())
+
+
+def _normal_weights(count: int, changed: float) -> I64:
+    drawn = np.random.default_rng(2).normal(0, 32, count)
+    again = np.random.default_rng(3)
+    drawn = np.where(again.random(count) < changed, again.normal(0, 32, count), drawn)
+    return np.clip(np.round(drawn), -127, 127).astype(np.int64)
+
+
 def rows_network(
     kind: str, count: int, fan_out: int, neurons: Neurons, *, candidates_only: bool = False
 ) -> QuantizedConnectome:

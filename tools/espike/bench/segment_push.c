@@ -26,7 +26,7 @@ int main(void) {
     }
     spk_segment_policy_default(&policy);
     policy.coding = CODING;
-    uint32_t begin = instructions();
+    uint32_t begin = counter();
     int error = spk_segment_writer_init(&writer, &policy, SPK_SEGMENT_QUANTIZED, LENGTH, work, sizeof work, buffer,
                                         sizeof buffer, 0);
     spk_segment_set_access(&writer, 1000, 0); /* hot: 8 bits */
@@ -34,7 +34,7 @@ int main(void) {
         error = spk_segment_push(&writer, frames[f % 2], SPK_VALUES_INT16, 1, &detail) - 1;
     }
     uint32_t bytes = spk_segment_close(&writer);
-    put_word(instructions() - begin, ' ');
+    put_word(instructions_since(begin), ' ');
     put_word(bytes, '\n');
     stop(error != 0 ? -1 : 0);
 }

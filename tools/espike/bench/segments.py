@@ -178,14 +178,11 @@ def wasm_push_us(*, simd: bool) -> float | None:
 
 def rv32_push(folder: Path, version: int = 1) -> float:
     """Instructions per int16 value of a push at 8 bits on rv32imc: 100 frames of 512, the segment's begin included."""
-    board = instructions.board()
+    target = instructions.RV32
     sources = [*toolchain.core_sources(), HERE / "segment_push.c"]
     coding = "NULL" if version == 1 else "spk_segment_version_2()"
-    program = toolchain.compile_program(
-        board, sources, folder / f"segment{version}_push.elf", flags=[*instructions.FLAGS, f"-DCODING={coding}"]
-    )
-    command = [board["emulator"], *instructions.MACHINE, "-serial", "stdio", "-kernel", str(program)]
-    return int(instructions.emulate(command).split()[0], 16) / (100 * DIM)
+    program = target.compile(sources, folder / f"segment{version}_push.elf", [*target.flags, f"-DCODING={coding}"])
+    return int(target.run(program).split()[0], 16) / (100 * DIM)
 
 
 def state_bytes() -> int:

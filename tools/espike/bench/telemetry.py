@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from espike_sim import stimulus as stimuli
-from espike_sim.host import ImageView
 from espike_sim.segment import Segment
 
-from .. import board, network, telemetry
+from .. import board, flasher, network, telemetry
 from ..boards import own_home, running
 from ..image import pack
 from ..traces import GENOME
-from .instructions import BOARD
+from .instructions import RV32
 
 BURSTS = 1000
 
@@ -22,15 +21,14 @@ def wire_ratio() -> float:
     """
     quantized = network.load_quantized(GENOME, network.Options(None, 0, False, True, False))
     packed = pack(quantized)
-    view = ImageView(packed.data)
     streams = [
         telemetry.Stream("fired", "fired", 0, quantized.neurons),
         telemetry.Stream("potentials", "potentials", 0, quantized.neurons, 8),
     ]
     areas = stimuli.find_areas("input", quantized)
     made = stimuli.merge([stimuli.poisson(area, 0.05, 1.0, BURSTS) for area in areas])
-    with own_home(), running(BOARD) as target:
-        board.flash(target, packed.data, view.ram_bytes, view.precision)
+    with own_home(), running(RV32.name) as target:
+        flasher.flash(target, packed.data)
         engine = board.BoardEngine(target, owns=False)
         engine.telemetry(streams)
         before = target.link.bytes_received

@@ -10,8 +10,11 @@ import click
 from espike_sim.errors import EspikeError
 
 from .. import __version__
-from .board import boards_verb, engines_verb, flash, monitor_verb, replay_verb, run, verify
+from .board import monitor_verb, replay_verb, run, verify
+from .boards import boards_verb, engines_verb
 from .compare import compare_verb
+from .export import export
+from .flash import flash, key, selftest
 from .genome import genome, grow
 from .output import bench_verb, demo_verb, plot_verb
 from .pack import pack
@@ -19,8 +22,8 @@ from .planning import plan_verb
 from .segment import segment
 
 VERBS = (
-    genome, grow, pack, plan_verb, boards_verb, engines_verb, flash, run, monitor_verb, replay_verb, verify,
-    compare_verb, plot_verb, segment, bench_verb, demo_verb,
+    genome, grow, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run, monitor_verb, replay_verb,
+    verify, compare_verb, export, plot_verb, segment, bench_verb, demo_verb,
 )  # fmt: skip
 
 

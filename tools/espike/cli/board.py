@@ -1,11 +1,11 @@
-"""boards; engines; flash; run; monitor; verify."""
+"""flash; run; monitor; verify."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from espike_sim.ledger import Ledger
 
 from .. import board as board_module
 from .. import engines, monitor, network, telemetry
-from ..boards import boards, connect, home, running, serve
+from ..boards import connect, running
 from ..network import describe
 from ..recording import Recorder, Recording, replay
 from .common import (
@@ -40,78 +40,6 @@ from .common import (
     progress,
     stimulus_option,
 )
-
-
-@click.command(name="boards")
-@click.argument("name", required=False)
-@json_option
-def boards_verb(name: str | None, as_json: bool) -> None:
-    """List the boards; with NAME, start it and keep it running until Ctrl-C, printing its port."""
-    if name is not None:
-        _keep_running(name, as_json)
-        return
-    found = boards()
-    if as_json:
-        print_json(
-            {b.name: {**b.data, "missing": b.missing, "home": home() / "boards" / b.name} for b in found.values()}
-        )
-        return
-    rows = [(b.name, b.ram_bytes, b.flash_bytes, b.state, b.title) for b in found.values()]
-    print_table("boards", ("name", "RAM", "flash", "state", "what"), rows)
-
-
-@click.command(name="engines")
-@json_option
-def engines_verb(as_json: bool) -> None:
-    """List what can run a network: the precisions of each engine, and why it cannot run here."""
-    found = engines.known()
-    if as_json:
-        print_json({e.name: {"title": e.title, "precisions": e.precisions, "missing": e.reason} for e in found})
-        return
-    rows = [(e.name, " ".join(e.precisions), e.reason or "ready", e.title) for e in found]
-    print_table("engines", ("name", "precisions", "state", "what"), rows)
-
-
-def _keep_running(name: str, as_json: bool) -> None:
-    known = boards()
-    if name not in known:
-        raise EspikeError(f"no board is called {name}", do="boards are " + ", ".join(known))
-    with serve(known[name]) as (port, process):
-        if as_json:
-            print_json({"board": name, "port": port})
-        else:
-            click.echo(port)
-        sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            process.wait()
-
-
-@click.command()
-@click.argument("path", metavar="NET", type=FILE)
-@board_option
-@network_options
-@json_option
-def flash(path: Path, board: str, as_json: bool, **how: Any) -> None:
-    """Put NET (an image, or anything that packs into one) into a board's flash."""
-    if network.kind_of(path) == "image":
-        network.check_options(path, "image", options(**how))
-        view = network.load_image(path)
-        data = path.read_bytes()[: view.total_bytes]
-    else:
-        packed, view = network.packed_view(network.load_quantized(path, options(**how)))
-        data = packed.data
-    begin = time.monotonic()
-    with running(board) as target, progress("flashing") as step:
-        hello = board_module.flash(target, data, view.ram_bytes, view.precision, step)
-        sent = target.link.bytes_sent
-    seconds = time.monotonic() - begin
-    if as_json:
-        print_json({**vars(hello), "seconds": round(seconds, 3), "bytes_sent": sent})
-    else:
-        click.echo(
-            f"{hello.board}: {hello.image_bytes:,} bytes of flash, {hello.ram_bytes:,} of {hello.arena_bytes:,} "
-            f"bytes of RAM, network {hello.network_hash[:12]}, {seconds:.1f} s"
-        )
 
 
 @click.command()

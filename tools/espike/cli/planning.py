@@ -121,8 +121,9 @@ def _print(path: Path, made: plan.Plan, *, short: bool) -> None:
     if waiting:
         note(f"note: planned for, not flashed yet: {', '.join(waiting)}")
     if short:
-        for fit in {fit.name: fit for fit in made.fits if fit.assumes}.values():
-            note(f"note: {fit.name} assumes {'; '.join(fit.assumes)}")
+        for assumes in dict.fromkeys(fit.assumes for fit in made.fits if fit.assumes):
+            alike = dict.fromkeys(fit.name for fit in made.fits if fit.assumes == assumes)
+            note(f"note: {', '.join(alike)}: this assumes {'; '.join(assumes)}")
 
 
 def _row(fit: plan.Fit) -> tuple[str, ...]:

@@ -1,0 +1,137 @@
+"""flash; selftest; key: what a board keeps."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from espike_sim import npzfile
+from espike_sim.errors import EspikeError
+
+from .. import board as board_module
+from .. import flasher, network, transfer
+from ..boards import running
+from .common import FILE, board_option, json_option, network_options, options, print_json, progress
+
+key_option = click.option(
+    "--key", type=FILE, help="File of the board's key, where it has one; default: what $ESPIKE_KEY names."
+)
+
+
+def _key(path: Path | None) -> bytes | None:
+    return flasher.read_key(path) if path is not None else flasher.key_from_environment()
+
+
+@click.command()
+@click.argument("path", metavar="NET", type=FILE)
+@board_option
+@key_option
+@click.option("--base", type=FILE, help="The image a transfer is the difference to (NET is a .spt).")
+@click.option("--again", is_flag=True, help="Also where the board runs this image already.")
+@network_options
+@json_option
+def flash(
+    path: Path, board: str, key: Path | None, base: Path | None, again: bool, as_json: bool, **how: Any
+) -> None:  # fmt: skip
+    """Put NET (an image, a transfer, or anything that packs into an image) into a board's flash.
+
+    The board keeps the image that it runs until the new one has passed its self-test there.
+    """
+    data = _image_of(path, base, how)
+    begin = time.monotonic()
+    with running(board) as target, progress("flashing") as step:
+        done = flasher.flash(target, data, key=_key(key), progress=step, again=again)
+    seconds = time.monotonic() - begin
+    hello = done.hello
+    if as_json:
+        print_json({**vars(hello), **vars(done), "hello": None, "seconds": round(seconds, 3)})
+        return
+    how_sent = "was there already" if not done.payload_bytes else f"{done.bytes_sent:,} bytes sent"
+    how_sent += ", the difference to the last" if done.difference else ""
+    how_sent += f", went on at byte {done.resumed_at:,}" if done.resumed_at and done.payload_bytes else ""
+    click.echo(
+        f"{hello.board}: {hello.image_bytes:,} bytes of flash, {hello.ram_bytes:,} of {hello.arena_bytes:,} "
+        f"bytes of RAM, network {hello.network_hash[:12]}, {seconds:.1f} s ({how_sent})"
+    )
+
+
+def _image_of(path: Path, base: Path | None, how: dict[str, Any]) -> bytes:
+    if path.suffix == transfer.SUFFIX:
+        return transfer.expand(_read(path), None if base is None else _read(base), where=str(path))
+    if base is not None:
+        raise click.UsageError(f"--base goes with a transfer (NET{transfer.SUFFIX})")
+    if network.kind_of(path) == "image":
+        network.check_options(path, "image", options(**how))
+        view = network.load_image(path)
+        return path.read_bytes()[: view.total_bytes]
+    packed, _ = network.packed_view(network.load_quantized(path, options(**how)))
+    return packed.data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
+
+
+@click.command()
+@board_option
+@json_option
+def selftest(board: str, as_json: bool) -> None:
+    """Have a board run the self-test of its image: a stimulus, and the state hash that every engine must reach.
+
+    The network is at burst 0 afterwards.
+    """
+    with running(board) as target:
+        hello = board_module.attach(target)
+        if not hello.has_image:
+            raise EspikeError("the board is empty", where=f"board {hello.board}", do="flash it first")
+        passed, text = flasher.self_test(target, hello)
+    if as_json:
+        print_json({"board": hello.board, "network": hello.network_hash, "passed": passed, "result": text})
+    else:
+        click.echo(f"{hello.board}: network {hello.network_hash[:12]}: {text}")
+    if not passed:
+        raise SystemExit(1)
+
+
+@click.group()
+def key() -> None:
+    """Keys: a board that has one takes no image from who does not know it."""
+
+
+@key.command()
+@click.argument("file", type=FILE)
+def new(file: Path) -> None:
+    """Write a new random key to FILE."""
+    if file.exists():
+        raise EspikeError("exists already", where=str(file), do="keep it, or choose another name")
+    npzfile.write_atomic(file, secrets.token_bytes(flasher.KEY_BYTES).hex().encode() + b"\n")
+    file.chmod(0o600)
+    click.echo(f"{file}: a new key; whoever has this file can write to the boards that you give it to")
+
+
+@key.command(name="set")
+@click.argument("file", type=FILE)
+@board_option
+@key_option
+def set_verb(file: Path, board: str, key: Path | None) -> None:
+    """Give a board the key in FILE; --key: the one that it has. Over a wire that nobody else listens to."""
+    with running(board) as target:
+        hello = flasher.set_key(target, flasher.read_key(file), _key(key))
+    click.echo(f"{hello.board}: takes images only with this key from now on")
+
+
+@key.command()
+@board_option
+@key_option
+def clear(board: str, key: Path | None) -> None:
+    """Take a board's key away again; --key: the one that it has."""
+    with running(board) as target:
+        hello = flasher.set_key(target, None, _key(key))
+    click.echo(f"{hello.board}: takes images from anybody from now on")
