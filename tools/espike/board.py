@@ -140,12 +140,12 @@ class BoardEngine:
 
     def stream(
         self, bursts: int, stimulus: CodedStimulus | None = None, *, flags: int, period_us: int = 0,
-        until: Callable[[], bool] | None = None,
+        until: Callable[[], bool] | None = None, leave: Callable[[], bool] | None = None,
     ) -> Iterator[Record | StreamSegment]:  # fmt: skip
         """Run `bursts` more bursts (UNTIL_STOPPED: until `stop`), yielding records and segments as they come.
 
         until: asked all the time; once it is true the run is ended after the burst at hand, and what was still on its
-        way is yielded too.
+        way is yielded too. leave: asked as often; once it is true the run goes on without us.
         """
         if bursts == UNTIL_STOPPED and stimulus is not None:
             raise EspikeError("a stimulus needs a number of bursts", where=f"board {self.name}")
@@ -158,7 +158,7 @@ class BoardEngine:
             for payload in before:
                 self._stimulus(wire.INJECT, payload)
             self._stimulus(wire.RUN, _RUN_HEAD.pack(count, flags, period_us) + entries)
-            yield from self._records(flags, until)
+            yield from self._records(flags, until, leave)
 
     def telemetry(self, streams: Sequence[Stream], *, flush_bursts: int = 0, buffer_bytes: int = 1 << 14) -> int:
         """Have runs with RUN_SEGMENTS stream these -> bytes of the board's RAM that takes.
@@ -210,13 +210,17 @@ class BoardEngine:
                 ) from None
             raise
 
-    def _records(self, flags: int, until: Callable[[], bool] | None) -> Iterator[Record | StreamSegment]:
+    def _records(
+        self, flags: int, until: Callable[[], bool] | None, leave: Callable[[], bool] | None
+    ) -> Iterator[Record | StreamSegment]:
         self._in_run = True
         self._assembler = Assembler(self._streams if flags & RUN_SEGMENTS else [])
         self._expected = 0
         reader = Records(self.burst + 1, fired=bool(flags & RUN_FIRED), hashes=bool(flags & RUN_HASHES))
         before, records, silent = self.state, 0, 0.0
         for frame in self._running.link.frames(0.5):
+            if leave is not None and leave():
+                return
             if until is not None and until():
                 until = None
                 self._running.link.send(wire.STOP)

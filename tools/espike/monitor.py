@@ -17,6 +17,7 @@ from espike_sim.errors import EspikeError
 
 from . import board as boards
 from .board import BoardEngine
+from .link import Hello, Link
 from .network import Network
 from .recording import Recorder
 from .telemetry import StreamSegment
@@ -36,13 +37,17 @@ class Status:
     received: int
     """Bursts of the interval whose records came; the others were dropped."""
     fired: dict[str, int]
-    """Spikes of each area that fired in the bursts received."""
+    """Spikes of each area that fired in the bursts received; none where a run was only attached to."""
+    spikes: int
+    """All spikes of the interval, as the board counted them."""
     saturations: int
     overruns: int
     link_errors: int
     """Frames that either side had to throw away."""
     dropped: int
     """Records that the board dropped because the wire was too slow."""
+    stack_unused: int | None
+    """Bytes of the board's stack that were never touched, None where it cannot tell."""
     burst_us_mean: float
     burst_us_most: float
 
@@ -52,9 +57,10 @@ class Status:
 
     def line(self) -> str:
         """The status as a line for people."""
-        quiet = "nothing fired" if self.received else "no fired ids"
+        quiet = "nothing fired" if self.received else f"{self.spikes} spikes"
         fired = " ".join(f"{area}={count}" for area, count in self.fired.items()) or quiet
         faults = f"saturations {self.saturations} overruns {self.overruns} link errors {self.link_errors}"
+        faults += "" if self.stack_unused is None else f" stack left {self.stack_unused}"
         speed = f"{self.bursts_per_s:9.1f} bursts/s  {self.burst_us_mean:8.0f} us"
         seen = f"dropped {self.dropped}  in {self.received} bursts: {fired}"
         return f"burst {self.burst:8d}  {speed}  {faults} {seen}"
@@ -70,12 +76,14 @@ def watch(
     interval_s: float,
     until: Callable[[], bool],
     recorder: Recorder | None = None,
+    leaves: bool = False,
 ) -> Generator[Status]:
     """Run the board for `bursts` bursts (None: without end), a status per interval.
 
     period_us: 0 = as fast as it goes. Stimulus comes from `specs` and is made as the run goes on. until: asked all the
-    time; true ends the run, and everything up to there still comes. recorder: gets the segments of the streams that the
-    board was told of; nothing is dropped unless bursts have a period.
+    time; true ends the run, and everything up to there still comes. recorder: gets the segments of the streams that
+    the board was told of; nothing is dropped unless bursts have a period. leaves: once `until` is true the run, if it
+    has no end, goes on without us.
     """
     flags = boards.RUN_REALTIME if period_us else 0
     flags |= boards.RUN_FIRED | boards.RUN_LOSSY if recorder is None else boards.RUN_SEGMENTS
@@ -88,7 +96,8 @@ def watch(
             coded = _stimulus(network, specs, engine.burst, chunk)
             if recorder is not None and coded is not None:
                 recorder.stimulus(engine.burst + 1, coded)
-            for told in engine.stream(chunk, coded, flags=flags, period_us=period_us, until=until):
+            ends = {"leave" if leaves and chunk == boards.UNTIL_STOPPED else "until": until}
+            for told in engine.stream(chunk, coded, flags=flags, period_us=period_us, **ends):
                 if isinstance(told, StreamSegment):
                     if recorder is not None:
                         recorder.segment(told)
@@ -110,6 +119,33 @@ def watch(
         recorder.end(engine.state)
     if window.bursts:
         yield window.close()
+
+
+def attach(link: Link, hello: Hello, *, interval_s: float, until: Callable[[], bool]) -> Generator[Status]:
+    """Look on while a board runs, without touching its run: a status per interval, until the run or `until` ends it."""
+    us = 1e6 / hello.cycles_hz
+    before, begin = link.state(), time.monotonic()
+    while before.running and not until():
+        time.sleep(min(interval_s, 0.1))
+        seconds = time.monotonic() - begin
+        if seconds < interval_s:
+            continue
+        state = link.state()
+        yield Status(
+            burst=state.burst,
+            bursts_per_s=round((state.burst - before.burst) / seconds, 3),
+            received=0,
+            fired={},
+            spikes=state.fired - before.fired,
+            saturations=state.saturations,
+            overruns=state.overruns,
+            link_errors=state.link_errors + link.bad_frames,
+            dropped=state.dropped,
+            stack_unused=state.stack_unused,
+            burst_us_mean=round(state.cycles_total * us / max(state.burst, 1), 3),
+            burst_us_most=round(state.cycles_most * us, 3),
+        )
+        before, begin = state, time.monotonic()
 
 
 def flush_bursts(period_us: int, interval_s: float) -> int:
@@ -146,6 +182,7 @@ class _Window:
         self._asked = False
         self._from = self._last = burst
         self._fired = np.zeros(len(self._firsts), np.int64)
+        self._counted = self._engine.state.fired
 
     def add(self, burst: int, ids: list[int]) -> None:
         """One record."""
@@ -178,10 +215,12 @@ class _Window:
             bursts_per_s=round((self._last - self._from) / seconds, 3),
             received=self.bursts,
             fired={area.id: int(count) for area, count in zip(self._network.areas, self._fired, strict=True) if count},
+            spikes=max(state.fired - self._counted, 0),
             saturations=state.saturations,
             overruns=state.overruns,
             link_errors=state.link_errors + self._engine.bad_frames,
             dropped=state.dropped,
+            stack_unused=state.stack_unused,
             burst_us_mean=round(state.cycles_total * us / max(state.burst, 1), 3),
             burst_us_most=round(state.cycles_most * us, 3),
         )

@@ -37,6 +37,7 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.bytes = 0
         self.segments = 0
         self._begun = False

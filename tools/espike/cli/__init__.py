@@ -10,20 +10,21 @@ import click
 from espike_sim.errors import EspikeError
 
 from .. import __version__
-from .board import monitor_verb, replay_verb, run, verify
+from .board import replay_verb, run, verify
 from .boards import boards_verb, engines_verb
 from .compare import compare_verb
 from .export import export
 from .flash import flash, key, selftest
 from .genome import genome, grow
+from .monitor import monitor_verb, sleep_verb, stop_verb
 from .output import bench_verb, demo_verb, plot_verb
 from .pack import pack
 from .planning import plan_verb
 from .segment import segment
 
 VERBS = (
-    genome, grow, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run, monitor_verb, replay_verb,
-    verify, compare_verb, export, plot_verb, segment, bench_verb, demo_verb,
+    genome, grow, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run, monitor_verb, stop_verb,
+    sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb, demo_verb,
 )  # fmt: skip
 
 

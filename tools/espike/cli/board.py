@@ -1,11 +1,11 @@
-"""flash; run; monitor; verify."""
+"""run; replay; verify."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,14 @@ from espike_sim.host import Host
 from espike_sim.ledger import Ledger
 
 from .. import board as board_module
-from .. import engines, monitor, network, telemetry
-from ..boards import connect, running
+from .. import engines, network
+from ..boards import connect
 from ..network import describe
-from ..recording import Recorder, Recording, replay
+from ..recording import Recording, replay
 from .common import (
     FILE,
-    board_option,
     bursts_option,
     flash_option,
-    interrupts,
     json_option,
     network_options,
     note,
@@ -164,69 +162,6 @@ def _warn_clamped(coded: CodedStimulus | None) -> None:
         note(
             f"note: {coded.clamped:,} of {len(coded.burst):,} stimulus entries were cut to their area's stimulus limit"
         )
-
-
-@click.command(name="monitor")
-@board_option
-@stimulus_option
-@click.option("-n", "--bursts", type=click.IntRange(1), help="Stop after so many; default: at Ctrl-C.")
-@click.option("--realtime", is_flag=True, help="A burst per simulation_timestep.")
-@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.05), help="Seconds per line.")
-@click.option("--record", type=FILE, help="Keep what the board streams in this new file; espike replay runs it again.")
-@click.option(
-    "--stream",
-    "streams",
-    multiple=True,
-    metavar="STREAM",
-    help="With --record: fired, potentials:AREA[:BITS], stimulus:AREA[:BITS]; up to 4. Default: fired.",
-)
-@json_option
-def monitor_verb(
-    board: str, stimuli: tuple[str, ...], bursts: int | None, realtime: bool, interval: float, record: Path | None,
-    streams: tuple[str, ...], as_json: bool,
-) -> None:  # fmt: skip
-    """Run what a board holds and print a line per interval: bursts/s, spikes per area, faults.
-
-    Ctrl-C ends the run between two bursts, and a recording with its last hash.
-    """
-    if streams and record is None:
-        raise click.UsageError("--stream goes with --record")
-    with ExitStack() as stack:
-        # First of all: a recording that cannot be written leaves the board as it is.
-        recorder = stack.enter_context(closing(Recorder(record))) if record is not None else None
-        target = stack.enter_context(running(board))
-        net = engines.network_of(target)
-        wanted = telemetry.parse(streams or ("fired",), net)
-        coded_stimulus(stimuli, net, 1)  # what is wrong with it is said before anything runs
-        engine = board_module.BoardEngine(target, owns=False)
-        period = engine.hello.timestep_us if realtime else 0
-        if realtime and not period:
-            raise EspikeError("the network has no simulation_timestep", do="run without --realtime")
-        if recorder is not None:
-            _begin(recorder, engine, wanted, monitor.flush_bursts(period, interval))
-        is_stopped = stack.enter_context(interrupts())
-        statuses = monitor.watch(
-            engine, net, stimuli, bursts=bursts, period_us=period, interval_s=interval, until=is_stopped,
-            recorder=recorder,
-        )  # fmt: skip
-        with closing(statuses):
-            for status in statuses:
-                print_json(status.as_json()) if as_json else click.echo(status.line())
-                sys.stdout.flush()
-        if is_stopped():
-            note(f"stopped at burst {engine.burst}")
-        if recorder is not None:
-            note(f"{record}: {recorder.segments:,} segments, {recorder.bytes:,} bytes")
-
-
-def _begin(
-    recorder: Recorder, engine: board_module.BoardEngine, streams: list[telemetry.Stream], flush_bursts: int
-) -> None:
-    """Tell the board what to stream, the recording what runs."""
-    used = engine.telemetry(streams, flush_bursts=flush_bursts)
-    with progress("reading the image") as step:
-        recorder.begin(engine.hello, engine.image(step), streams)
-    note(f"recording {', '.join(stream.tensor_id for stream in streams)} with {used:,} bytes of the board's RAM")
 
 
 @click.command(name="replay")
