@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import NoReturn
@@ -76,6 +77,12 @@ def board_file(name: str) -> boards.Board:
         fcntl.flock(lock, fcntl.LOCK_EX)
         boards.firmware(board)
     return board
+
+
+def needs_compiler(name: str) -> None:
+    """Skips where a board's compiler is missing; its emulator may be."""
+    if shutil.which(boards.boards()[name].data["compiler"]) is None:
+        lack(f"board {name}: {boards.boards()[name].data['compiler']} not found")
 
 
 def board(name: str) -> Running:

@@ -134,6 +134,14 @@ def load_image(path: Path) -> ImageView:
         raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
 
 
+def image_bytes(path: Path, options: Options) -> bytes:
+    """An image file's image, or what anything else packs into. Raises: EspikeError."""
+    if kind_of(path) != "image":
+        return packed_view(load_quantized(path, options))[0].data
+    check_options(path, "image", options)
+    return path.read_bytes()[: load_image(path).total_bytes]
+
+
 def image_path(path: Path) -> Path:
     """The image that a network file is packed into by default: its own name with the suffix .spk."""
     for suffix in (QUANTIZED_SUFFIX, ".npz", ".json", ".spk"):

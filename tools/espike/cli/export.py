@@ -1,4 +1,4 @@
-"""export c, export platformio."""
+"""export c, export platformio, export transfer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from espike_sim import npzfile, stimulus_spec
 from espike_sim import stimulus as stimuli_module
-from espike_sim import stimulus_spec
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 
 from .. import export as exports
-from .. import network
+from .. import network, transfer
 from ..board_files import Board
 from ..boards import boards
 from ..program import Program, program
@@ -24,7 +24,7 @@ force_option = click.option("--force", is_flag=True, help="Write into a folder t
 
 @click.group()
 def export() -> None:
-    """A network as source code that builds without espike."""
+    """A network for elsewhere: source code that builds without espike, or what goes over a wire."""
 
 
 @export.command(name="c")
@@ -68,6 +68,28 @@ def platformio_verb(
     known = _known(board)
     assert known is not None
     _write(made, exports.platformio_files(made, known), folder, force, as_json, "pio run -d {} -t upload")
+
+
+@export.command(name="transfer")
+@click.argument("path", metavar="NET", type=FILE)
+@click.option("-o", "--output", required=True, type=FILE, help="Transfer to write (.spt).")
+@click.option("--base", type=FILE, help="Image (.spk) that the board runs: write the difference to it.")
+@network_options
+@json_option
+def transfer_verb(path: Path, output: Path, base: Path | None, as_json: bool, **how: Any) -> None:
+    """Write NET as a board takes it over its wire (docs/transfer.md); espike flash takes such a file, too."""
+    if output.suffix != transfer.SUFFIX:
+        raise EspikeError(f"a transfer's file ends in {transfer.SUFFIX}", where=str(output))
+    data, old = network.image_bytes(path, options(**how)), None
+    if base is not None:
+        network.load_image(base)
+        old = base.read_bytes()
+    coded = transfer.encode(data, old)
+    npzfile.write_atomic(output, coded)
+    if as_json:
+        print_json({"transfer": output, "bytes": len(coded), "image_bytes": len(data), "difference": old is not None})
+        return
+    click.echo(f"{output}: {len(coded):,} bytes, of an image of {len(data):,}")
 
 
 def _known(name: str | None) -> Board | None:

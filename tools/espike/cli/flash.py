@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from espike_sim.errors import EspikeError
 
 from .. import board as board_module
 from .. import flasher, network, transfer
-from ..boards import running
-from .common import FILE, board_option, json_option, network_options, options, print_json, progress
+from ..boards import Running, boards, running
+from ..bring_up import bring_up
+from .common import FILE, board_option, json_option, network_options, note, options, print_json, progress
 
 key_option = click.option(
     "--key", type=FILE, help="File of the board's key, where it has one; default: what $ESPIKE_KEY names."
@@ -27,23 +30,35 @@ def _key(path: Path | None) -> bytes | None:
 
 
 @click.command()
-@click.argument("path", metavar="NET", type=FILE)
+@click.argument("path", metavar="[NET]", type=FILE, required=False)
 @board_option
+@click.option("--port", metavar="PORT", help="Where the board (by name) is; firmware goes there first if none answers.")
+@click.option("--firmware", "renews", is_flag=True, help="With --port: write the firmware in any case.")
 @key_option
 @click.option("--base", type=FILE, help="The image a transfer is the difference to (NET is a .spt).")
 @click.option("--again", is_flag=True, help="Also where the board runs this image already.")
 @network_options
 @json_option
 def flash(
-    path: Path, board: str, key: Path | None, base: Path | None, again: bool, as_json: bool, **how: Any
+    path: Path | None, board: str, port: str | None, renews: bool, key: Path | None, base: Path | None, again: bool,
+    as_json: bool, **how: Any,
 ) -> None:  # fmt: skip
     """Put NET (an image, a transfer, or anything that packs into an image) into a board's flash.
 
-    The board keeps the image that it runs until the new one has passed its self-test there.
+    The board keeps the image that it runs until the new one has passed its self-test there. With --port and a board's
+    name its firmware is written first where the port does not answer; without NET that is all.
     """
-    data = _image_of(path, base, how)
+    if path is None and port is None:
+        raise click.UsageError("give NET, or --port for the firmware alone")
+    if renews and port is None:
+        raise click.UsageError("--firmware goes with --port")
+    data = _image_of(path, base, how) if path is not None else None
     begin = time.monotonic()
-    with running(board) as target, progress("flashing") as step:
+    with _target(board, port, renews) as target, progress("flashing") as step:
+        if data is None:
+            hello = target.link.hello()
+            print_json(vars(hello)) if as_json else click.echo(f"{hello.board}: its firmware answers on {port}")
+            return
         done = flasher.flash(target, data, key=_key(key), progress=step, again=again)
     seconds = time.monotonic() - begin
     hello = done.hello
@@ -59,17 +74,26 @@ def flash(
     )
 
 
+@contextmanager
+def _target(board: str, port: str | None, renews: bool) -> Iterator[Running]:
+    """The board by name or port, or by both: then with its firmware."""
+    if port is None:
+        with running(board) as target:
+            yield target
+        return
+    known = boards()
+    if board not in known:
+        raise EspikeError(f"no board is called {board}", do="boards are " + ", ".join(known))
+    with closing(bring_up(known[board], port, again=renews, tell=note)) as target:
+        yield target
+
+
 def _image_of(path: Path, base: Path | None, how: dict[str, Any]) -> bytes:
     if path.suffix == transfer.SUFFIX:
         return transfer.expand(_read(path), None if base is None else _read(base), where=str(path))
     if base is not None:
         raise click.UsageError(f"--base goes with a transfer (NET{transfer.SUFFIX})")
-    if network.kind_of(path) == "image":
-        network.check_options(path, "image", options(**how))
-        view = network.load_image(path)
-        return path.read_bytes()[: view.total_bytes]
-    packed, _ = network.packed_view(network.load_quantized(path, options(**how)))
-    return packed.data
+    return network.image_bytes(path, options(**how))
 
 
 def _read(path: Path) -> bytes:
