@@ -131,4 +131,4 @@ def test_a_board_without_a_boot_loader_is_told(tmp_path: Path) -> None:
         os.close(ours)
         os.close(theirs)
     assert done.code == 1
-    assert "has no chip that esptool writes to" in done.errors[-1]
+    assert "has no chip whose firmware esptool writes" in done.errors[-1]
