@@ -68,6 +68,9 @@ uint32_t spk_port_stack_unused(void);
 uint64_t spk_port_micros(void);
 uint64_t spk_port_cycles(void);
 
+/* Show whether the last burst fired: the light of boards that have one. */
+void spk_port_light(int on);
+
 /* Nothing to do for up to `us` microseconds, or until a byte arrives. */
 void spk_port_idle(uint32_t us);
 

@@ -222,6 +222,7 @@ static void run_one(app_t *app) {
     uint64_t begin = spk_port_cycles();
     spk_engine_burst(&app->engine);
     uint64_t cycles = spk_port_cycles() - begin;
+    spk_port_light(app->engine.fired_count != 0);
     app->cycles_total += cycles;
     app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
     record_burst(app);

@@ -183,6 +183,9 @@ uint64_t spk_port_cycles(void) {
 
 void spk_port_idle(uint32_t us) { receive(pdMS_TO_TICKS(us / 1000u)); }
 
+/* Lights of SDK boards are the application's. */
+void spk_port_light(int on) { (void)on; }
+
 void spk_port_sleep(uint32_t us) { esp_deep_sleep(us); }
 
 void spk_port_reboot(void) { esp_restart(); }

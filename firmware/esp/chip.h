@@ -31,6 +31,7 @@ typedef struct {
     uint32_t uart;              /* UART0 */
     uint32_t uart_send;         /* where bytes to send are written */
     esp_settings_t uart_receive; /* interrupt at 64 bytes, and where no more comes */
+    uint32_t gpio;              /* pins 0..31 */
     uint32_t restart;           /* bit 31 restarts the chip */
     uint32_t restart_cause;     /* bits 5..0 */
     uint32_t guard;             /* timer group 0 */

@@ -23,6 +23,15 @@
 #define GUARD_KEY 0x50D83AA1u
 #define GUARD_DIVIDER (40000u << 16)
 
+#define GPIO_SET 0x08u
+#define GPIO_CLEAR 0x0Cu
+#define GPIO_OUTPUT 0x24u
+/* The pin of the board's light, and whether it is lit by 0; a board without one says so by pin 32. */
+#ifndef SPK_LIGHT_PIN
+#define SPK_LIGHT_PIN 32u
+#define SPK_LIGHT_LOW 0
+#endif
+
 #define RETAINED_BYTES (8192u - 16u)
 #define RESTART_MARK 0x52455354u
 #define WAIT_MOST_US 1000000u
@@ -119,6 +128,12 @@ void spk_port_write(const uint8_t *bytes, size_t count) {
         ESP_LINK(put)(*bytes++);
     }
     ESP_LINK(flush)();
+}
+
+void spk_port_light(int on) {
+    uint32_t bit = (uint32_t)(1ull << SPK_LIGHT_PIN);
+    *esp_word(esp_chip.gpio + (on != SPK_LIGHT_LOW ? GPIO_SET : GPIO_CLEAR)) = bit;
+    *esp_word(esp_chip.gpio + GPIO_OUTPUT) = bit;
 }
 
 uint64_t spk_port_micros(void) { return esp_chip_micros(); }

@@ -54,6 +54,7 @@ const esp_chip_t esp_chip = {
     .uart = UART0,
     .uart_send = UART0_SEND,
     .uart_receive = ESP_SETTINGS(uart_receive),
+    .gpio = 0x3FF44000u,
     .restart = RTC,
     .restart_cause = RTC_CAUSE,
     .guard = GROUP_0,

@@ -81,6 +81,7 @@ const esp_chip_t esp_chip = {
     .uart = UART0,
     .uart_send = UART0,
     .uart_receive = ESP_SETTINGS(uart_receive),
+    .gpio = 0x60004000u,
     .restart = RTC_OPTIONS,
     .restart_cause = RTC_CAUSE,
     .guard = GROUP_0,

@@ -152,6 +152,8 @@ uint64_t spk_port_cycles(void) {
     return total;
 }
 
+void spk_port_light(int on) { (void)on; }
+
 uint64_t spk_port_micros(void) { return spk_port_cycles() / (CYCLES_HZ / 1000000u); }
 
 static void restart(uint32_t cause) {

@@ -158,6 +158,8 @@ uint64_t spk_port_micros(void) { return nanoseconds() / 1000; }
 
 uint64_t spk_port_cycles(void) { return nanoseconds(); }
 
+void spk_port_light(int on) { (void)on; }
+
 void spk_port_idle(uint32_t us) {
     struct timespec wait = {(time_t)(us / 1000000u), (long)(us % 1000000u) * 1000};
     fd_set in;

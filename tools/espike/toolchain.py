@@ -75,7 +75,9 @@ def board_flags(board: dict[str, Any]) -> list[str]:
 def _chip_defines(board: dict[str, Any]) -> list[str]:
     if "chip" not in board:
         return []
-    return [f"-DSPK_FLASH_STORE={board['flash_map']['store']}u", f"-DSPK_LINK={board['link']}"]
+    light = board.get("light")
+    pins = [] if light is None else [f"-DSPK_LIGHT_PIN={light['pin']}u", f"-DSPK_LIGHT_LOW={int(light['lit_by_low'])}"]
+    return [f"-DSPK_FLASH_STORE={board['flash_map']['store']}u", f"-DSPK_LINK={board['link']}", *pins]
 
 
 def firmware_defines(board: dict[str, Any]) -> list[str]:
