@@ -16,6 +16,13 @@ uint32_t app_put32(uint8_t *bytes, uint32_t at, uint32_t value) {
     return at + 4;
 }
 
+uint32_t app_put_words(uint8_t *out, uint32_t at, const uint32_t *words, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        at = app_put32(out, at, words[i]);
+    }
+    return at;
+}
+
 uint32_t app_put64(uint8_t *bytes, uint32_t at, uint64_t value) {
     return app_put32(bytes, app_put32(bytes, at, (uint32_t)value), (uint32_t)(value >> 32));
 }
@@ -38,7 +45,9 @@ void app_init(void) {
     spk_link_receiver_init(&app->receiver, app->received, sizeof app->received);
     app->attempts = (uint32_t)spk_port_micros();
     app_open_store(app);
-    app_wake(app);
+    if (APP_SLEEP) {
+        app_wake(app);
+    }
 }
 
 /* docs/link.md, HELLO reply. */
@@ -52,19 +61,15 @@ static uint32_t put_hello(const app_t *app, uint8_t *out) {
     for (uint32_t i = 0; i < 15 && port->name[i] != 0; i++) {
         out[4 + i] = (uint8_t)port->name[i];
     }
-    uint32_t at = app_put32(out, 20, APP_PAYLOAD_BYTES);
-    at = app_put32(out, at, spk_store_slot_bytes(&app->flash));
-    at = app_put32(out, at, port->sector_bytes);
-    at = app_put32(out, at, port->arena_bytes);
-    at = app_put32(out, at, port->cycles_hz);
-    at = app_put32(out, at, (uint32_t)app->image_error);
-    at = app_put32(out, at, app->image_error_offset);
-    at = app_put32(out, at, app->has_image ? app->image.total_bytes : 0);
-    at = app_put32(out, at, app->has_image ? (uint32_t)spk_engine_ram_bytes(&app->image) : 0);
-    at = app_put32(out, at, app->has_image ? app->image.neuron_count : 0);
-    at = app_put32(out, at, app->has_image ? app->image.synapse_count : 0);
-    at = app_put32(out, at, app->has_image ? app->image.timestep_us : 0);
-    at = app_put32(out, at, app->has_image ? app->image.precision : 0);
+    const spk_image_t *image = &app->image;
+    const int has = app->has_image;
+    const uint32_t words[] = {
+        APP_PAYLOAD_BYTES, spk_store_slot_bytes(&app->flash), port->sector_bytes, port->arena_bytes, port->cycles_hz,
+        (uint32_t)app->image_error, app->image_error_offset, has ? image->total_bytes : 0,
+        has ? (uint32_t)spk_engine_ram_bytes(image) : 0, has ? image->neuron_count : 0, has ? image->synapse_count : 0,
+        has ? image->timestep_us : 0, has ? image->precision : 0,
+    };
+    uint32_t at = app_put_words(out, 20, words, sizeof words / sizeof words[0]);
     memset(out + at, 0, 32);
     if (app->has_image) {
         memcpy(out + at, spk_image_network_hash(&app->image), 32);
@@ -188,7 +193,7 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
         *error = app_key(app, payload, length);
         break;
     case MESSAGE_SLEEP:
-        *error = app_sleep(app, payload, length, detail);
+        *error = APP_SLEEP ? app_sleep(app, payload, length, detail) : APP_ERROR_UNKNOWN;
         break;
     case MESSAGE_POTENTIALS:
     case MESSAGE_CHECK:
@@ -230,7 +235,7 @@ static void handle(app_t *app, uint32_t frame_length) {
     if (type == MESSAGE_REBOOT) {
         spk_port_reboot();
     }
-    if (app->sleep_us != 0) {
+    if (APP_SLEEP && app->sleep_us != 0) {
         spk_port_sleep(app->sleep_us);
     }
 }

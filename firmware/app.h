@@ -27,6 +27,9 @@
 #else
 #define APP_SEGMENT_CODING NULL
 #endif
+#ifndef APP_SLEEP
+#define APP_SLEEP 1 /* sleep that the network's state outlasts */
+#endif
 #ifndef APP_LEARNING
 #define APP_LEARNING 1 /* networks whose weights learn */
 #endif
@@ -212,6 +215,7 @@ int app_is_tag(spk_mac_t *mac, const uint8_t *tag);
 void app_send(uint8_t *buffer, uint8_t type, uint8_t sequence, uint32_t length);
 uint32_t app_get32(const uint8_t *bytes);
 uint32_t app_put32(uint8_t *bytes, uint32_t at, uint32_t value);
+uint32_t app_put_words(uint8_t *bytes, uint32_t at, const uint32_t *words, uint32_t count);
 uint32_t app_put64(uint8_t *bytes, uint32_t at, uint64_t value);
 
 #endif

@@ -68,7 +68,7 @@ uint32_t spk_port_stack_unused(void);
 uint64_t spk_port_micros(void);
 uint64_t spk_port_cycles(void);
 
-/* Show whether the last burst fired: the light of boards that have one. */
+/* The light of boards that have one: did the network's last area, usually its output, fire? */
 void spk_port_light(int on);
 
 /* Nothing to do for up to `us` microseconds, or until a byte arrives. */

@@ -217,12 +217,18 @@ int app_self_test(app_t *app, uint32_t *detail) {
     return error;
 }
 
+static int last_area_fired(const app_t *app) {
+    uint32_t areas = app->image.area_count;
+    return app->engine.fired_count != 0 && areas != 0 &&
+           spk_engine_next_fired(&app->engine, spk_engine_area_first(&app->engine, areas - 1)) < app->image.neuron_count;
+}
+
 static void run_one(app_t *app) {
     inject_due(app);
     uint64_t begin = spk_port_cycles();
     spk_engine_burst(&app->engine);
     uint64_t cycles = spk_port_cycles() - begin;
-    spk_port_light(app->engine.fired_count != 0);
+    spk_port_light(last_area_fired(app));
     app->cycles_total += cycles;
     app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
     record_burst(app);
@@ -256,22 +262,18 @@ uint32_t app_run_burst(app_t *app) {
 
 uint32_t app_put_state(const app_t *app, uint8_t *out) {
     const spk_engine_t *engine = &app->engine;
-    uint32_t at = app_put32(out, 0, engine->burst);
-    for (int k = 0; k < 2; k++) {
-        at = app_put32(out, at, engine->hash[k]);
+    const uint32_t lanes[] = {
+        engine->burst, engine->hash[0], engine->hash[1], engine->potential_hash[0], engine->potential_hash[1],
+    };
+    const uint64_t counts[] = {
+        engine->counters.fired, engine->counters.events, engine->counters.saturations, app->cycles_total, app->cycles_most,
+    };
+    const uint32_t faults[] = {app->overruns, app->link_errors, app->dropped, spk_port_stack_unused()};
+    uint32_t at = app_put_words(out, 0, lanes, sizeof lanes / sizeof lanes[0]);
+    for (uint32_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        at = app_put64(out, at, counts[i]);
     }
-    for (int k = 0; k < 2; k++) {
-        at = app_put32(out, at, engine->potential_hash[k]);
-    }
-    at = app_put64(out, at, engine->counters.fired);
-    at = app_put64(out, at, engine->counters.events);
-    at = app_put64(out, at, engine->counters.saturations);
-    at = app_put64(out, at, app->cycles_total);
-    at = app_put64(out, at, app->cycles_most);
-    at = app_put32(out, at, app->overruns);
-    at = app_put32(out, at, app->link_errors);
-    at = app_put32(out, at, app->dropped);
-    at = app_put32(out, at, spk_port_stack_unused());
+    at = app_put_words(out, at, faults, sizeof faults / sizeof faults[0]);
     out[at] = app->running;
     return at + 1;
 }

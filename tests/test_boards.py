@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 import tty
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from small_networks import network, stimulus
 
-from espike import boards
+from espike import boards, toolchain
 from espike import link as wire
 from espike.board import (
     RUN_FIRED,
@@ -391,3 +392,27 @@ def test_lossy_telemetry_drops_whole_records(flags: int, deaf_s: float) -> None:
     wanted = engines.host(q).run(engine.state.burst)
     assert [r.hashes[0] for r in records] == [int(wanted.hashes[r.burst - 1, 0]) for r in records]
     assert engine.bad_frames == 0
+
+
+@pytest.mark.parametrize("name", [name for name in engines.BOARDS if name in ("emu-rv32", "emu-lx106")])
+def test_the_small_firmware_runs_int8_alike_and_says_what_it_leaves_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engines.board_apart(name) as board:
+        run_scons(f"board={name}", "small=1")
+        program = toolchain.BUILD / f"{name}-small" / "firmware.elf"
+        assert program.stat().st_size > 10_000
+        monkeypatch.setattr(boards, "firmware", lambda _: program)
+        with closing(boards.start(board)) as running:
+            assert running.link.hello().precisions == ("int8",)
+            for seed in (41, 42, 43):
+                q = random_network(seed, "int8", seed % 2 == 0, areas=5)
+                engine = put(running, q)
+                engines.assert_agree(engine, engines.make("reference", q), 60, random_stimulus(q, seed, 60))
+            assert refused(running, wire.SLEEP, bytes(4)) == (1, 0)
+            with pytest.raises(EspikeError, match="does not run fp32"):
+                put(running, random_network(44, "fp32", True, areas=3))
+
+
+def run_scons(*arguments: str) -> None:
+    toolchain.run([sys.executable, "-m", "SCons", "-s", *arguments], where="small firmware")

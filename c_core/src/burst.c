@@ -297,7 +297,7 @@ static void archive(spk_engine_t *engine) {
         engine->firing[word - 1] = 0;
     }
     for (spk_ledger_t *ledger = engine->ledgers; ledger != NULL; ledger = ledger->next) {
-        (void)spk_ledger_push(ledger, engine->burst, engine->fired);
+        (void)ledger->push(ledger, engine->burst, engine->fired);
     }
 }
 
@@ -330,5 +330,6 @@ void spk_engine_track(spk_engine_t *engine, spk_ledger_t *ledger, uint32_t area)
     SPK_ASSERT(ledger->neuron_count == spk_engine_area_count(engine, area));
     ledger->neuron_first = spk_engine_area_first(engine, area);
     ledger->next = engine->ledgers;
+    ledger->push = spk_ledger_push;
     engine->ledgers = ledger;
 }

@@ -1,5 +1,4 @@
-/* What the compiler calls for C's operators and the compiler library of the lx106 core leaves out. binary32 goes in and
- * out as its bits: the calling convention is the same, and no function here computes in floating point. */
+/* What the compiler calls for C's operators on integers and the compiler library of the lx106 core leaves out. */
 #ifndef ESPIKE_XTENSA_LIBRARY_H
 #define ESPIKE_XTENSA_LIBRARY_H
 
@@ -17,15 +16,5 @@ int64_t __moddi3(int64_t dividend, int64_t divisor);
 
 /* The low 64 bits of a product. */
 uint64_t __muldi3(uint64_t a, uint64_t b);
-
-/* Round half to even, subnormals kept, NaN always 0x7FC00000. */
-uint32_t __addsf3(uint32_t a, uint32_t b);
-uint32_t __subsf3(uint32_t a, uint32_t b);
-uint32_t __mulsf3(uint32_t a, uint32_t b);
-uint32_t __floatsisf(int32_t value);
-uint32_t __floatunsisf(uint32_t value);
-
-/* Towards zero; what no uint32_t holds becomes the nearest that one does, NaN 0. */
-uint32_t __fixunssfsi(uint32_t value);
 
 #endif

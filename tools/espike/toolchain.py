@@ -56,6 +56,12 @@ def board_file(name: str) -> dict[str, Any]:
     return read_board(boards_folder() / f"{name}.json")
 
 
+SMALL_DEFINES = ["-DAPP_FP32=0", "-DSPK_INT8_ONLY", "-DAPP_SEGMENT_2=0", "-DAPP_LEARNING=0", "-DAPP_SLEEP=0"]
+SMALL_FLAGS = ["-fno-caller-saves", "-fno-expensive-optimizations", "-fno-inline-small-functions", "-fno-tree-loop-im"]
+SMALL_FLAGS += ["-fno-tree-tail-merge"]
+"""The small firmware: int8 alone, telemetry in segments of version 1, no learning, no sleep; for bytes before speed."""
+
+
 def core_sources() -> list[Path]:
     """Every C file of the core."""
     return sorted((CORE / "src").glob("*.c"))
@@ -110,6 +116,14 @@ def start_sources(board: dict[str, Any]) -> list[Path]:
 def firmware_sources(board: dict[str, Any]) -> list[Path]:
     """Every file of a board's firmware: core, application, port."""
     return [*core_sources(), *sorted(FIRMWARE.glob("*.c")), *port_sources(board)]
+
+
+def small_firmware(board: dict[str, Any]) -> tuple[list[Path], list[str]]:
+    """Sources and flags of a board's small firmware. Floats are only its telemetry's: compact ones serve."""
+    floats = FIRMWARE / "softfloat" / "floats.c"
+    sources = firmware_sources(board)
+    sources += [floats] if is_bare(board) and floats not in sources else []
+    return sources, [*SMALL_DEFINES, *(SMALL_FLAGS if is_bare(board) else [])]
 
 
 def link_flags(board: dict[str, Any]) -> list[str]:

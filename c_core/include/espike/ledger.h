@@ -16,6 +16,7 @@ extern "C" {
 /* The last `window_bursts` fire queues of one area, as bitmaps in the caller's memory. */
 typedef struct spk_ledger {
     struct spk_ledger *next;  /* the engine's list of tracked areas */
+    int (*push)(struct spk_ledger *ledger, uint32_t burst, const uint32_t *fired); /* spk_ledger_push, linked with track */
     uint32_t *frames;         /* window_bursts frames of words_per_frame words, a ring */
     uint32_t neuron_first;    /* of the area, in the engine */
     uint32_t neuron_count;

@@ -67,13 +67,13 @@ def _kept_bytes(link_map: str, objects: set[str]) -> int:
     return total
 
 
-def int8_firmware(folder: Path) -> Path:
-    """The firmware for int8 networks alone, without segments of version 2."""
+def small_firmware(folder: Path) -> Path:
+    """The small firmware of the emulated rv32imc board, as `scons small=1` builds it."""
     b = RV32.board
-    output = folder / "int8.elf"
-    flags = [*toolchain.board_flags(b), *toolchain.firmware_defines(b), f"-I{toolchain.FIRMWARE}"]
-    flags += ["-DAPP_FP32=0", "-DSPK_INT8_ONLY", "-DAPP_SEGMENT_2=0", "-DAPP_LEARNING=0", *toolchain.link_flags(b)]
-    command = [b["compiler"], *flags, *toolchain.firmware_sources(b), *toolchain.link_libraries(b), "-o", output]
+    output = folder / "small.elf"
+    sources, more = toolchain.small_firmware(b)
+    flags = [*toolchain.board_flags(b), *toolchain.firmware_defines(b), f"-I{toolchain.FIRMWARE}", *more]
+    command = [b["compiler"], *flags, *toolchain.link_flags(b), *sources, *toolchain.link_libraries(b), "-o", output]
     toolchain.run(command, where=f"board {b['name']}")
     return output
 

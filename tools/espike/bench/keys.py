@@ -316,7 +316,7 @@ KEYS: tuple[Key, ...] = (
     Key("core_text_bytes_rv32_segment", "B", None, "", "segments of both versions, written and read, software floats",
         _segment_text),
     Key("firmware_text_bytes_rv32", "B", 28672, "<=", "flash of the emu-rv32 firmware, int8, segments of version 1",
-        lambda bench: code.firmware_text_bytes(code.int8_firmware(bench.folder)) if bench.cross else None),
+        lambda bench: code.firmware_text_bytes(code.small_firmware(bench.folder)) if bench.cross else None),
     Key("firmware_text_bytes_rv32_all", "B", None, "", "the same with fp32 and version 2, as it is built by default",
         _firmware(code.firmware_text_bytes)),
     Key("firmware_ram_bytes_rv32", "B", 8192, "<=", "its RAM without the network",

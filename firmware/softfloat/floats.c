@@ -1,5 +1,5 @@
-/* binary32 by integers: sums, products, conversions */
-#include "library.h"
+/* binary32 by integers: sums, products, quotients, conversions, comparisons */
+#include "floats.h"
 
 #define SIGN 0x80000000u
 #define INFINITE 0x7F800000u
@@ -14,6 +14,20 @@
  * fraction's last decide how it is rounded, and the lowest of them also stands for all that has been shifted out. */
 #define TOP 30
 #define ROUND_BITS (TOP - FRACTION_BITS)
+
+#ifndef __XTENSA__
+/* Zeros before the highest one; not for 0. */
+int __clzsi2(uint32_t value) {
+    int count = 0;
+    for (int step = 16; step != 0; step >>= 1) {
+        if (value >> (32 - step) == 0) {
+            value <<= step;
+            count += step;
+        }
+    }
+    return count;
+}
+#endif
 
 static uint32_t shift_sticky(uint32_t value, int32_t shift) {
     if (shift >= 32) {
@@ -41,11 +55,16 @@ static uint32_t normalised(uint32_t sign, int32_t exponent, uint32_t significand
     if (significand == 0) {
         return sign;
     }
-    int32_t shift = __builtin_clz(significand) - (31 - TOP);
-    if (shift < 0) {
-        return rounded(sign, exponent + 1, shift_sticky(significand, 1));
+    if (significand >> (TOP + 1) != 0) {
+        significand = significand >> 1 | (significand & 1u);
+        exponent++;
     }
-    return rounded(sign, exponent - shift, significand << shift);
+    if (significand >> TOP == 0) {
+        int32_t shift = __builtin_clz(significand) - (31 - TOP);
+        significand <<= shift;
+        exponent -= shift;
+    }
+    return rounded(sign, exponent, significand);
 }
 
 /* Of a finite number: its fraction with the hidden bit, at TOP unless it is subnormal. */
@@ -82,7 +101,14 @@ uint32_t __addsf3(uint32_t a, uint32_t b) {
 
 uint32_t __subsf3(uint32_t a, uint32_t b) { return __addsf3(a, b ^ SIGN); }
 
-/* The upper 31 or 32 of the 48 bits of a product of 24-bit numbers, from products of 12 bits; sticky. */
+/* The upper 31 or 32 of the 48 bits of a product of 24-bit numbers; sticky. */
+#ifdef __riscv_mul
+static uint32_t product_48(uint32_t a, uint32_t b) {
+    uint64_t product = (uint64_t)a * b;
+    return (uint32_t)(product >> 17) | (((uint32_t)product & 0x1FFFFu) != 0);
+}
+#else
+/* From products of 12 bits: cores without the upper half of a product make it by a call. */
 static uint32_t product_48(uint32_t a, uint32_t b) {
     uint32_t a0 = a & 0xFFFu;
     uint32_t a1 = a >> 12;
@@ -94,13 +120,17 @@ static uint32_t product_48(uint32_t a, uint32_t b) {
     uint32_t rest = (middle & 0xFFFu) << 12 | (low & 0xFFFu);
     return high << 7 | rest >> 17 | ((rest & 0x1FFFFu) != 0);
 }
+#endif
 
 /* A number other than 0: its significand as a 24-bit number whose highest bit is set. */
 static uint32_t factor(uint32_t bits, int32_t *exponent) {
     uint32_t significand = unpacked(bits, exponent);
-    int32_t shift = __builtin_clz(significand) - (31 - TOP);
-    *exponent -= shift;
-    return significand << shift >> ROUND_BITS;
+    if (significand >> TOP == 0) {
+        int32_t shift = __builtin_clz(significand) - (31 - TOP);
+        *exponent -= shift;
+        significand <<= shift;
+    }
+    return significand >> ROUND_BITS;
 }
 
 uint32_t __mulsf3(uint32_t a, uint32_t b) {
@@ -118,6 +148,31 @@ uint32_t __mulsf3(uint32_t a, uint32_t b) {
     int32_t b_exponent;
     uint32_t product = product_48(factor(a, &a_exponent), factor(b, &b_exponent));
     return normalised(sign, a_exponent + b_exponent - BIAS + 1, product);
+}
+
+uint32_t __divsf3(uint32_t a, uint32_t b) {
+    uint32_t sign = (a ^ b) & SIGN;
+    uint32_t a_size = a & ~SIGN;
+    uint32_t b_size = b & ~SIGN;
+    if (a_size > INFINITE || b_size > INFINITE || (a_size == b_size && (a_size == 0 || a_size == INFINITE))) {
+        return NOT_A_NUMBER;
+    }
+    if (a_size == INFINITE || b_size == 0) {
+        return sign | INFINITE;
+    }
+    if (a_size == 0 || b_size == INFINITE) {
+        return sign;
+    }
+    int32_t a_exponent;
+    int32_t b_exponent;
+    uint32_t rest = factor(a, &a_exponent);
+    uint32_t divisor = factor(b, &b_exponent);
+    uint32_t quotient = 0;
+    for (int i = 0; i <= TOP; i++) { /* the bit of 2^0 first: rest < 2 * divisor */
+        quotient = quotient << 1 | (rest >= divisor);
+        rest = (rest >= divisor ? rest - divisor : rest) << 1;
+    }
+    return normalised(sign, a_exponent - b_exponent + BIAS, quotient | (rest != 0));
 }
 
 uint32_t __floatunsisf(uint32_t value) { return normalised(0, BIAS + TOP, value); }
@@ -138,3 +193,31 @@ uint32_t __fixunssfsi(uint32_t value) {
     uint32_t fraction = (value & FRACTION) | HIDDEN;
     return exponent > FRACTION_BITS ? fraction << (exponent - FRACTION_BITS) : fraction >> (FRACTION_BITS - exponent);
 }
+
+int32_t __fixsfsi(uint32_t value) {
+    uint32_t size = __fixunssfsi(value & ~SIGN);
+    if ((value & SIGN) != 0) {
+        return size > INT32_MAX ? INT32_MIN : -(int32_t)size;
+    }
+    return size > INT32_MAX ? INT32_MAX : (int32_t)size;
+}
+
+/* Numbers as integers in their order; 0 and -0 are one. */
+static int32_t ordered(uint32_t bits) {
+    int32_t size = (int32_t)(bits & ~SIGN);
+    return (bits & SIGN) != 0 ? -size : size;
+}
+
+static int32_t compared(uint32_t a, uint32_t b, int32_t unordered) {
+    if ((a & ~SIGN) > INFINITE || (b & ~SIGN) > INFINITE) {
+        return unordered;
+    }
+    return (ordered(a) > ordered(b)) - (ordered(a) < ordered(b));
+}
+
+int32_t __lesf2(uint32_t a, uint32_t b) { return compared(a, b, 1); }
+int32_t __ltsf2(uint32_t a, uint32_t b) { return compared(a, b, 1); }
+int32_t __eqsf2(uint32_t a, uint32_t b) { return compared(a, b, 1); }
+int32_t __nesf2(uint32_t a, uint32_t b) { return compared(a, b, 1); }
+int32_t __gesf2(uint32_t a, uint32_t b) { return compared(a, b, -1); }
+int32_t __gtsf2(uint32_t a, uint32_t b) { return compared(a, b, -1); }
