@@ -194,9 +194,11 @@ void virt_guard_ran_out(void) { restart(SPK_RESET_GUARD); }
 void spk_port_guard(uint32_t ms) {
     uint32_t timer = ms != 0 ? 1u << 7 : 0;
     uint32_t on = ms != 0 ? 8u : 0;
+    /* off first: the time to compare with may come while it is written */
+    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrc mstatus, 8\ncsrw mie, zero\n.option pop" ::: "memory");
     compare_time(counted() + (uint64_t)ms * (TIME_HZ / 1000u));
-    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrw mie, %0\ncsrc mstatus, 8\ncsrs mstatus, %1\n.option pop"
-                     ::"r"(timer), "r"(on) : "memory");
+    __asm__ volatile(".option push\n.option arch, +zicsr\ncsrw mie, %0\ncsrs mstatus, %1\n.option pop" ::"r"(timer), "r"(on)
+                     : "memory");
 }
 
 void spk_port_sleep(uint32_t us) {
