@@ -58,7 +58,7 @@ int spk_port_erase(uint32_t offset);
 /* Program erased flash; offset and count are multiples of 4. Returns 0, or -1 where it does not read back. */
 int spk_port_program(uint32_t offset, const uint8_t *bytes, uint32_t count);
 
-/* Restart the board with cause SPK_RESET_GUARD unless called again within `ms`; 0 ends the guard. */
+/* Restart the board with cause SPK_RESET_GUARD unless called again within `ms`, up to 50,000; 0 ends the guard. */
 void spk_port_guard(uint32_t ms);
 
 /* Bytes of the stack that nothing has touched since the start; UINT32_MAX where the port cannot tell. */

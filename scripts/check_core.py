@@ -21,9 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 60
 ALLOCATORS = ("malloc", "calloc", "realloc", "free")
 NO_CALLS = frozenset({*ALLOCATORS, "reallocarray", "aligned_alloc", "strdup", "alloca", "__builtin_alloca", "sbrk"})
-KEYWORDS = frozenset({"if", "for", "while", "switch", "return", "sizeof", "_Alignof", "__attribute__", "__asm__"})
+KEYWORDS = frozenset(
+    {"if", "for", "while", "switch", "return", "sizeof", "_Alignof", "__attribute__", "__asm__", "volatile"}
+)
 """Words before a parenthesis that call nothing."""
-DEFINES = ["-DSPK_BOARD_NAME=check", "-DSPK_ARENA_BYTES=4096u", "-DSPK_FLASH_BYTES=4096u"]
+DEFINES = [
+    "-DSPK_BOARD_NAME=check",
+    "-DSPK_LINK=uart",
+    "-DSPK_FLASH_STORE=1048576u",
+    "-DSPK_ARENA_BYTES=4096u",
+    "-DSPK_FLASH_BYTES=4096u",
+]
 ANYWHERE = ("", "a function pointer")
 """The node of the call graph that stands for every call through a pointer."""
 

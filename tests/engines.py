@@ -26,8 +26,12 @@ from espike_sim.ledger import Ledger
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
 
-BOARDS = ("native", "emu-rv32")
+CHIPS = {"esp32c3": "ESPIKE_QEMU_ESP32C3", "esp32": "ESPIKE_QEMU_ESP32"}
+"""Boards that run where the variable names the chip's emulator."""
+BOARDS = ("native", "emu-rv32", "emu-lx106", *CHIPS)
 NAMES = ("reference", "host", *BOARDS)
+RUNNING = tuple(name for name in BOARDS if name not in CHIPS or os.environ.get(CHIPS[name]))
+"""Boards that can run here, but for a missing tool chain."""
 """Every engine that a case runs on."""
 
 _running: dict[str, Running] = {}
@@ -70,6 +74,8 @@ def synapses(image: bytes) -> NDArray[np.int64]:
 def board_file(name: str) -> boards.Board:
     """A board whose firmware is built; skips where one of its programs is missing."""
     board = boards.boards()[name]
+    if name in CHIPS and not os.environ.get(CHIPS[name]):
+        pytest.skip(f"for want of the chip's emulator: set {CHIPS[name]}")
     if board.missing:
         lack(f"board {name}: {', '.join(board.missing)} not found")
     toolchain.BUILD.mkdir(exist_ok=True)

@@ -253,7 +253,7 @@ def test_something_else_on_the_port_is_one_line(folder: Path) -> None:
 
 
 def test_boards_keep_what_was_flashed(folder: Path) -> None:
-    for name in engines.BOARDS:
+    for name in engines.RUNNING:
         engines.board_file(name)
         flashed = says("flash", "net.spk", "-b", name, cwd=folder)
         again = says("run", "-b", name, "-n", "3", cwd=folder)

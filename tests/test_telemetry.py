@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from small_networks import network, stimulus
 
 from espike import board as board_module
+from espike import boards, telemetry
+from espike import entries as entries_module
 from espike import link as wire
-from espike import telemetry
 from espike.board import (
     RUN_FIRED,
     RUN_HASHES,
@@ -170,7 +172,7 @@ def by_stream(segments: Sequence[StreamSegment], streams: Sequence[Stream]) -> l
 def run_ends(engine: BoardEngine, entries: CodedStimulus | None, begin: int, bursts: int) -> list[int]:
     """The last burst of each request that a run of `bursts` goes out with."""
     part = entries.between(begin + 1, begin + bursts) if entries is not None else None
-    counts = [c for c, _, _ in board_module._requests(part, begin, bursts, engine.hello.precision, engine._room)]
+    counts = [c for c, _, _ in entries_module.requests(part, begin, bursts, engine.hello.precision, engine._room)]
     return (begin + np.cumsum(counts)).tolist()
 
 
@@ -349,9 +351,12 @@ def test_lossless_floats_are_refused(name: str) -> None:
 
 @ALL
 def test_an_empty_board_and_a_busy_one(name: str) -> None:
+    with engines.board_apart(name) as board:
+        (boards.home() / "boards" / name / "flash.bin").unlink(missing_ok=True)
+        with closing(boards.start(board)) as empty:
+            empty.link.hello()
+            assert answer(empty, request()) == (EMPTY, 0)
     running = engines.board(name)
-    running.link.request(wire.BEGIN, struct.pack("<I", 4096))
-    assert answer(running, request()) == (EMPTY, 0)
     engine = put(name, tiny())
     whole = Stream("p", "potentials", 0, 8, 8)
     engine.telemetry([whole])
