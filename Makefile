@@ -4,10 +4,10 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 CORE := $(shell find c_core hostsim -name '*.[ch]' -o -name '*.inc' -o -name _build.py)
-PACKAGES := gcc-riscv64-unknown-elf qemu-system-misc clang lld nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+PACKAGES := gcc-riscv64-unknown-elf gcc-xtensa-lx106 qemu-system-misc clang lld nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test toolchain bench soak lint wasm clean
+.PHONY: help setup demo test toolchain firmware bench soak lint wasm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +42,10 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+firmware: setup ## every board's firmware whose compiler is here, and the images that chips boot
+	@$(BIN)/python -m SCons -s
+	@ls build/*/firmware.bin >/dev/null 2>&1 && wc -c build/*/firmware.bin || echo "no chip image: no cross compiler, or no esptool"
 
 bench: setup ## measure every figure, goals beside them
 	@$(BIN)/espike bench

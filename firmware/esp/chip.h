@@ -53,7 +53,7 @@ uint32_t esp_chip_cycles_hz(void);
 uint32_t esp_chip_cycles(void);
 uint64_t esp_chip_micros(void);
 
-/* Stop the core until an interrupt has been served, or for `us`, at most 1 s. Interrupts may come before it stops. */
+/* Interrupts are held back: let them through and stop the core until one has been served, or for `us`, at most 1 s. */
 void esp_chip_wait(uint32_t us);
 
 /* Hold interrupts back, and let them through again. */

@@ -159,7 +159,10 @@ void spk_port_guard(uint32_t ms) {
 
 void spk_port_idle(uint32_t us) {
     (void)spk_port_cycles(); /* the counter must be read before it comes round */
-    if (!ESP_LINK(waiting)()) {
+    esp_chip_hold();
+    if (ESP_LINK(waiting)()) {
+        esp_chip_release();
+    } else {
         esp_chip_wait(us < WAIT_MOST_US ? us : WAIT_MOST_US);
     }
 }

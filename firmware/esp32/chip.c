@@ -106,7 +106,6 @@ void esp_chip_release(void) { xtensa_release(); }
 
 void esp_chip_wait(uint32_t us) {
     uint32_t cycles = us * (ESP32_CORE_HZ / 1000000u);
-    xtensa_hold();
     xtensa_compare(xtensa_cycles() + (cycles > WAIT_LEAST ? cycles : WAIT_LEAST));
     xtensa_enable(LINK_INTERRUPT | XTENSA_TIMER_INTERRUPT);
     xtensa_wait();

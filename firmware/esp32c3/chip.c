@@ -188,7 +188,9 @@ void esp_chip_release(void) {
     __asm__ volatile(".option push\n.option arch, +zicsr\ncsrsi mstatus, 8\n.option pop" ::: "memory");
 }
 
-/* The timer's alarm comes again and again, so that one which comes before the core has stopped does not leave it so. */
+/* start.S */
+void esp32c3_stop(void);
+
 void esp_chip_wait(uint32_t us) {
     uint32_t period = (us != 0 ? us : 1) * TIMER_TICKS_PER_US;
     *esp_word(TIMER_TARGET) = period;
@@ -196,7 +198,7 @@ void esp_chip_wait(uint32_t us) {
     *esp_word(TIMER_TARGET) = TIMER_PERIODIC | period;
     *esp_word(TIMER_ENABLE) = TIMER_TARGET_0;
     *esp_word(TIMER_CONFIG) |= TIMER_TARGET_0_ON;
-    __asm__ volatile("wfi" ::: "memory");
+    esp32c3_stop();
     *esp_word(TIMER_CONFIG) &= ~TIMER_TARGET_0_ON;
     *esp_word(TIMER_ENABLE) = 0;
     *esp_word(TIMER_CLEAR) = TIMER_TARGET_0;

@@ -62,6 +62,14 @@ interrupt:
     sw a6, 56(sp)
     sw a7, 60(sp)
     call esp32c3_interrupt
+    .option push
+    .option arch, +zicsr
+    csrr t0, mepc
+    la t1, stop
+    bne t0, t1, 5f
+    addi t0, t0, 4
+    csrw mepc, t0
+5:  .option pop
     lw ra, 0(sp)
     lw t0, 4(sp)
     lw t1, 8(sp)
@@ -80,3 +88,17 @@ interrupt:
     lw a7, 60(sp)
     addi sp, sp, 64
     mret
+
+# Let interrupts through and stop the core until one has been served. One that comes before the core has stopped is served
+# in front of `stop`, and returns behind it.
+    .globl esp32c3_stop
+    .balign 4
+esp32c3_stop:
+    .option push
+    .option norvc
+    .option arch, +zicsr
+    csrsi mstatus, 8
+stop:
+    wfi
+    .option pop
+    ret
