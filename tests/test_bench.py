@@ -56,6 +56,14 @@ COUNTS = {  # what holds now; down to the goals in KEYS these ceilings only ever
     "rv32_instr_ratio_fp32_by_hand": 1.0,
     "rv32_instr_per_value_segment_push_b8": 35.2,
 }
+COUNTS_LX106 = {
+    "core_text_bytes_lx106": 15300,
+    "lx106_instr_per_event_dense8": 7.15,
+    "lx106_instr_per_event_uniform": 6.9,
+    "lx106_instr_per_event_d8w8": 9.8,
+    "lx106_instr_per_event_d8w4": 10.4,
+    "lx106_instr_per_event_b53": 14.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +118,14 @@ def test_instruction_counts_do_not_grow(name: str, rv32: bench.Bench) -> None:
     value = BY_NAME[name].take(rv32)
     assert value is not None
     assert value <= COUNTS[name]
+
+
+@pytest.mark.skipif(not instructions.LX106.available, reason="no lx106 compiler or emulator here")
+@pytest.mark.parametrize("name", COUNTS_LX106)
+def test_counts_of_lx106_do_not_grow(name: str, rv32: bench.Bench) -> None:
+    value = BY_NAME[name].take(rv32)
+    assert value is not None
+    assert value <= COUNTS_LX106[name]
 
 
 @cross

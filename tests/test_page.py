@@ -36,7 +36,11 @@ def browse(fragment: str, *what: str) -> str:
         *what,
         address,
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    for _ in range(5):  # a busy machine's browser may be done before the page is
+        said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        if "--dump-dom" not in what or not told(said).startswith("Open or drop"):
+            break
+    return said
 
 
 def told(page: str) -> str:

@@ -148,7 +148,9 @@ static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, const 
     factor_t factor = (factor_t)(1u << (CODEC_SHIFT(codec) + mark));
     void *sums = input_of(engine, target);
     spk_fired_t fired;
+    spk_levels_t levels;
     spk_fired_open(&fired, engine->image, projection, neurons, count);
+    fired.levels = spk_levels_open(&levels, fired.rows.book, CODEC_KIND(codec));
     return spk_input_is_wide(engine->image, spk_area_record(engine, target))
                ? scatter_32(sums, &fired, codec, factor, mark)
                : scatter_16(sums, &fired, codec, factor, mark);

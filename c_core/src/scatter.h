@@ -14,14 +14,48 @@
 #define SPK_LOOP SPK_INLINE
 #endif
 
-/* Levels of a codebook as the loops look them up. Xtensa loads bytes without their sign, so it has them in 16 bits. */
+/* A codebook as the loops look it up. Xtensa loads bytes without their sign: there it is held in 16 bits. */
 #ifdef __XTENSA__
+
 typedef int16_t spk_level_t;
-#define SPK_LEVELS_HELD 16
-#define SPK_LEVELS(fired) ((fired)->levels)
+typedef struct {
+    spk_level_t of[16];
+} spk_levels_t;
+
+static inline __attribute__((unused)) const spk_level_t *spk_levels_open(spk_levels_t *levels, const uint8_t *book,
+                                                                         uint32_t kind) {
+    const uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
+    const uint32_t has_levels = kind == CODEC_PROCEDURAL || CODEC_HAS_CODES(kind);
+    for (uint32_t i = 0; i < has_levels << bits; i++) {
+        levels->of[i] = (int8_t)book[i];
+    }
+    return levels->of;
+}
+
+/* n / 3 without a division: what the sum of quarters falls short by is small. */
+SPK_INLINE uint32_t spk_third(uint32_t n) {
+    uint32_t third = (n >> 2) + (n >> 4);
+    third += third >> 4;
+    third += third >> 8;
+    third += third >> 16;
+    return third + ((n - 3 * third) * 11 >> 5);
+}
+
 #else
+
 typedef int8_t spk_level_t;
-#define SPK_LEVELS(fired) ((const int8_t *)(fired)->rows.book)
+typedef struct {
+    uint8_t none;
+} spk_levels_t;
+
+SPK_INLINE const spk_level_t *spk_levels_open(spk_levels_t *levels, const uint8_t *book, uint32_t kind) {
+    (void)levels;
+    (void)kind;
+    return (const int8_t *)book;
+}
+
+SPK_INLINE uint32_t spk_third(uint32_t n) { return n / 3; }
+
 #endif
 
 /* The fired neurons of an area that have rows in a projection, and those rows. */
@@ -29,32 +63,11 @@ typedef struct {
     const uint32_t *begin; /* indices in the source area, ascending */
     const uint32_t *end;
     spk_rows_t rows;
+    const spk_level_t *levels;
     uint32_t columns;      /* dense rows; procedural ones: fan_out */
     uint32_t column_first; /* dense rows; procedural ones: seed */
     uint32_t row_bytes;    /* dense rows; procedural ones: targets */
-#ifdef SPK_LEVELS_HELD
-    spk_level_t levels[SPK_LEVELS_HELD];
-#endif
 } spk_fired_t;
-
-#ifdef SPK_LEVELS_HELD
-
-SPK_INLINE void spk_fired_levels(spk_fired_t *fired, uint32_t kind) {
-    const uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
-    const uint32_t has_levels = kind == CODEC_PROCEDURAL || CODEC_HAS_CODES(kind);
-    for (uint32_t i = 0; i < has_levels << bits; i++) {
-        fired->levels[i] = (int8_t)fired->rows.book[i];
-    }
-}
-
-#else
-
-SPK_INLINE void spk_fired_levels(spk_fired_t *fired, uint32_t kind) {
-    (void)fired;
-    (void)kind;
-}
-
-#endif
 
 static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const uint32_t *projection,
                            const uint32_t *neurons, uint32_t count) {
@@ -67,7 +80,6 @@ static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const u
     for (; fired->begin != fired->end && fired->end[-1] >= last; fired->end--) {
     }
     spk_rows_open(&fired->rows, image, projection);
-    spk_fired_levels(fired, kind);
     fired->columns = projection[PROJECTION_COLUMNS];
     fired->column_first = projection[PROJECTION_COLUMN_FIRST];
     fired->row_bytes = kind == CODEC_PROCEDURAL ? spk_target_count(image, projection)

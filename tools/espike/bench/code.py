@@ -45,12 +45,13 @@ def _linked_bytes(folder: Path, entry: str, defines: list[str], target: Target =
     name = "-".join([entry, *(define.split("_")[-1] for define in defines if "=" in define)])
     folder = folder / target.name
     folder.mkdir(exist_ok=True)
-    library = [path for path in toolchain.start_sources(b) if path.parent.name == "xtensa" and path.suffix == ".c"]
+    start = toolchain.start_sources(b)
+    library = [path for path in start if path.parent.name in ("softfloat", "xtensa") and path.suffix == ".c"]
     objects = {source: folder / f"core-{source.stem}.o" for source in [*toolchain.core_sources(), *library]}
     main = folder / f"{name}.o"
     for source, output in {**objects, HERE / f"{entry}.c": main}.items():
         toolchain.run([b["compiler"], *flags, "-c", source, "-o", output], where=f"board {b['name']}")
-    start = [source for source in toolchain.start_sources(b) if source not in library]
+    start = [source for source in start if source not in library]
     linked = folder / f"{name}.map"
     command = [b["compiler"], *flags, *toolchain.link_flags(b), f"-Wl,-Map={linked}", *start, main, *objects.values()]
     toolchain.run([*command, *toolchain.link_libraries(b), "-o", folder / f"{name}.elf"], where=f"board {b['name']}")

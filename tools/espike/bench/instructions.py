@@ -75,7 +75,7 @@ class Target:
         """A counting program, with `flags` (default: the target's) behind those of the board -> `output`."""
         chosen = self.flags if flags is None else flags
         places = [f"-DJOB_ADDRESS={self.job_address:#x}u", f"-DIMAGE_ADDRESS={self.image_address:#x}u"]
-        found = [f"-I{HERE / self.board['kind']}", f"-I{toolchain.FIRMWARE}"]
+        found = [f"-I{HERE}", f"-I{HERE / self.board['kind']}", f"-I{toolchain.FIRMWARE}"]
         return toolchain.compile_program(self.board, sources, output, flags=[*chosen, *places, *found])
 
     def run(self, program: Path, loaded: Sequence[tuple[Path, int]] = ()) -> str:
