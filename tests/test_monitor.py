@@ -17,6 +17,7 @@ from typing import Any
 
 import engines
 import pytest
+from command import run
 
 from espike import boards, selftest
 from espike.flasher import flash
@@ -132,6 +133,12 @@ def test_waiting_for_a_board_can_be_ended(tmp_path: Path) -> None:
         with closing(monitor):
             assert soon(lambda: any("waiting for it" in line for line in monitor.notes)), monitor.notes
             assert monitor.interrupt() == 0
+
+
+def test_a_board_that_never_was_is_one_line(tmp_path: Path) -> None:
+    done = run("monitor", "-b", str(tmp_path / "nothing"), cwd=tmp_path)
+    assert (done.code, len(done.errors)) == (1, 1)
+    assert "no such port" in done.errors[0]
 
 
 @pytest.mark.parametrize("name", engines.BOARDS)

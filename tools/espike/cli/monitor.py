@@ -49,6 +49,7 @@ def monitor_verb(
     """
     if streams and record is None:
         raise click.UsageError("--stream goes with --record")
+    met = False  # a board that was there is waited for, one that never was is not
     leaves = not (bursts or record or stimuli) and board not in boards()
 
     def tell(status: monitor.Status) -> None:
@@ -63,13 +64,14 @@ def monitor_verb(
             try:
                 with running(board) as target:
                     hello = target.link.hello()
+                    met = True
                     if leaves and hello.running:
                         _look_on(target, hello, interval, is_stopped, tell)
                     else:
                         _watch(target, stimuli, bursts, realtime, interval, recorder, streams, is_stopped, tell, leaves)
                 return
             except LinkError as error:
-                if not leaves or is_stopped():
+                if not (leaves and met) or is_stopped():
                     raise
                 note(f"{error.where}: {error.what}; waiting for it, Ctrl-C ends that")
             if not _comes_back(board, is_stopped):
