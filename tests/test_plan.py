@@ -137,9 +137,11 @@ def test_every_network_has_a_price(precision: str) -> None:
             assert 0 < table.price(mean) < table.price(worst)
 
 
-def test_the_table_names_its_flags_and_every_loop() -> None:
-    table = costs.load("rv32imc")
-    assert list(table.flags) == boards.boards()["emu-rv32"].data["flags"]
+@pytest.mark.parametrize(("name", "board"), [("rv32imc", "emu-rv32"), ("lx106", "emu-lx106")])
+def test_the_table_names_its_flags_and_every_loop(name: str, board: str) -> None:
+    table = costs.load(name)
+    assert list(table.flags) == boards.boards()[board].data["flags"]
+    assert set(table.instructions) == set(costs.load("rv32imc").instructions)
     assert f"event.{probes.codecs.CODEC_NAMES[0]}.i16.every" in table.instructions
     with pytest.raises(EspikeError, match="no price of soup"):
         table.price({"soup": 1})

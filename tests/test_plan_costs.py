@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import engines
 import numpy as np
 import pytest
 
-from espike import costs, genome
+from espike import costs, genome, toolchain
 from espike.bench import costs as measuring
 from espike.bench import instructions, probes
 from espike.bench.instructions import Program
@@ -26,7 +27,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 def differing(measured: costs.Costs, most: float) -> dict[str, tuple[float, float]]:
     """Prices that are off by more than `most`, and by more than an instruction."""
-    table = costs.load("rv32imc").instructions
+    table = costs.load(measured.name).instructions
     return {
         name: (table.get(name, 0.0), value)
         for name, value in measured.instructions.items()
@@ -34,18 +35,31 @@ def differing(measured: costs.Costs, most: float) -> dict[str, tuple[float, floa
     }
 
 
-def test_the_committed_table_is_what_is_measured() -> None:
+TABLES = pytest.mark.parametrize("name", instructions.COST_TARGETS)
+
+
+def needs_target(name: str) -> None:
+    target = instructions.COST_TARGETS[name]
+    if not target.available:
+        engines.lack(f"{target.name}: {', '.join(toolchain.missing(target.board))} not found")
+
+
+@TABLES
+def test_the_committed_table_is_what_is_measured(name: str) -> None:
     """All of it with --soak; else bursts, neurons, delays, learning, and the loops that these need."""
     loops = [probe for probe in probes.row_probes() if probe.codec in (*probes.codecs.STEPWISE, probes.codecs.PLASTIC)]
-    measured = measuring.measure("rv32imc", loops=[probe for probe in loops if not probe.marked])
-    assert tuple(measured.flags) == costs.load("rv32imc").flags
+    needs_target(name)
+    measured = measuring.measure(name, loops=[probe for probe in loops if not probe.marked])
+    assert tuple(measured.flags) == costs.load(name).flags
     assert differing(measured, 0.05) == {}
 
 
 @pytest.mark.soak
-def test_the_whole_committed_table_is_what_is_measured() -> None:
-    measured = measuring.measure("rv32imc")
-    assert set(measured.instructions) == set(costs.load("rv32imc").instructions)
+@TABLES
+def test_the_whole_committed_table_is_what_is_measured(name: str) -> None:
+    needs_target(name)
+    measured = measuring.measure(name)
+    assert set(measured.instructions) == set(costs.load(name).instructions)
     assert differing(measured, 0.05) == {}
 
 

@@ -150,7 +150,7 @@ static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, const 
     spk_fired_t fired;
     spk_levels_t levels;
     spk_fired_open(&fired, engine->image, projection, neurons, count);
-    fired.levels = spk_levels_open(&levels, fired.rows.book, CODEC_KIND(codec));
+    spk_levels_open(&fired, &levels, CODEC_KIND(codec));
     return spk_input_is_wide(engine->image, spk_area_record(engine, target))
                ? scatter_32(sums, &fired, codec, factor, mark)
                : scatter_16(sums, &fired, codec, factor, mark);

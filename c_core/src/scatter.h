@@ -16,20 +16,39 @@
 
 /* A codebook as the loops look it up. Xtensa loads bytes without their sign: there it is held in 16 bits. */
 #ifdef __XTENSA__
-
 typedef int16_t spk_level_t;
+#define SPK_LEVELS(fired) ((fired)->levels)
+#else
+typedef int8_t spk_level_t;
+#define SPK_LEVELS(fired) ((const int8_t *)(fired)->rows.book)
+#endif
+
+/* The fired neurons of an area that have rows in a projection, and those rows. */
+typedef struct {
+    const uint32_t *begin; /* indices in the source area, ascending */
+    const uint32_t *end;
+    spk_rows_t rows;
+    uint32_t columns;      /* dense rows; procedural ones: fan_out */
+    uint32_t column_first; /* dense rows; procedural ones: seed */
+    uint32_t row_bytes;    /* dense rows; procedural ones: targets */
+#ifdef __XTENSA__
+    const spk_level_t *levels;
+#endif
+} spk_fired_t;
+
+#ifdef __XTENSA__
+
 typedef struct {
     spk_level_t of[16];
 } spk_levels_t;
 
-static inline __attribute__((unused)) const spk_level_t *spk_levels_open(spk_levels_t *levels, const uint8_t *book,
-                                                                         uint32_t kind) {
+static inline __attribute__((unused)) void spk_levels_open(spk_fired_t *fired, spk_levels_t *levels, uint32_t kind) {
     const uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
     const uint32_t has_levels = kind == CODEC_PROCEDURAL || CODEC_HAS_CODES(kind);
     for (uint32_t i = 0; i < has_levels << bits; i++) {
-        levels->of[i] = (int8_t)book[i];
+        levels->of[i] = (int8_t)fired->rows.book[i];
     }
-    return levels->of;
+    fired->levels = levels->of;
 }
 
 /* n / 3 without a division: what the sum of quarters falls short by is small. */
@@ -43,31 +62,19 @@ SPK_INLINE uint32_t spk_third(uint32_t n) {
 
 #else
 
-typedef int8_t spk_level_t;
 typedef struct {
     uint8_t none;
 } spk_levels_t;
 
-SPK_INLINE const spk_level_t *spk_levels_open(spk_levels_t *levels, const uint8_t *book, uint32_t kind) {
+SPK_INLINE void spk_levels_open(spk_fired_t *fired, spk_levels_t *levels, uint32_t kind) {
+    (void)fired;
     (void)levels;
     (void)kind;
-    return (const int8_t *)book;
 }
 
 SPK_INLINE uint32_t spk_third(uint32_t n) { return n / 3; }
 
 #endif
-
-/* The fired neurons of an area that have rows in a projection, and those rows. */
-typedef struct {
-    const uint32_t *begin; /* indices in the source area, ascending */
-    const uint32_t *end;
-    spk_rows_t rows;
-    const spk_level_t *levels;
-    uint32_t columns;      /* dense rows; procedural ones: fan_out */
-    uint32_t column_first; /* dense rows; procedural ones: seed */
-    uint32_t row_bytes;    /* dense rows; procedural ones: targets */
-} spk_fired_t;
 
 static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const uint32_t *projection,
                            const uint32_t *neurons, uint32_t count) {
