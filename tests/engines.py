@@ -120,9 +120,19 @@ def board_apart(name: str) -> Iterator[boards.Board]:
     yield board_file(name)
 
 
+def _skip_if_too_large(name: str, image: bytes) -> None:
+    from espike_sim.host import ImageView
+
+    needed, has = ImageView(image).ram_bytes, boards.boards()[name].ram_bytes
+    if needed > has:
+        pytest.skip(f"larger than board {name}: {needed:,} of {has:,} bytes of RAM")
+
+
 def put(running: Running, q: QuantizedConnectome) -> BoardEngine:
-    """Flash a network and meet it; the board stays when the engine is closed."""
+    """Flash a network and meet it; the board stays when the engine is closed. Skips where a chip is too small."""
     data = pack(q).data
+    if running.name in CHIPS:
+        _skip_if_too_large(running.name, data)
     flash(running, data)
     return BoardEngine(running, owns=False)
 
