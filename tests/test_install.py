@@ -200,6 +200,31 @@ def test_a_failed_self_test_is_told_in_one_line(name: str) -> None:
 
 
 @ALL
+def test_a_board_that_restarted_in_a_trial_runs_the_image_before(name: str) -> None:
+    """As the journal stands after the record that begins a trial: the next start ends it."""
+    old = one(42)
+    with engines.board_apart(name) as board:
+        flash_file = boards.home() / "boards" / name / "flash.bin"
+        flash_file.unlink(missing_ok=True)
+        with closing(boards.start(board)) as running:
+            flash(running, selftest.pack(old).data)
+            slot = running.link.hello().slot
+        begin = board.data.get("flash_map", {}).get("store", 0)
+        held = bytearray(flash_file.read_bytes())
+        record = bytearray(held[begin + 128 : begin + 192])  # the third: confirmed
+        assert record[:4] == b"SPJ1"
+        record[4], record[9], record[10] = record[4] + 1, 1 - slot, 1
+        record[60:] = struct.pack("<I", zlib.crc32(record[:60]))
+        held[begin + 192 : begin + 256] = record
+        flash_file.write_bytes(held)
+        with closing(boards.start(board)) as running:
+            hello = running.link.hello()
+            assert (hello.outcome, hello.slot, hello.network_hash) == ("restarted", slot, old.hash)
+            runs(running, old)
+            assert flash(running, selftest.pack(one()).data).hello.outcome == "confirmed"
+
+
+@ALL
 def test_host_refuses_what_cannot_fit_before_the_board_is_touched(name: str) -> None:
     running = engines.board(name)
     q = one()

@@ -72,3 +72,17 @@ def test_c_example_runs(tmp_path: Path) -> None:
 def test_make_help_lists_the_targets(target: str) -> None:
     done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"make {target} " in done.stdout
+
+
+def test_the_first_board_s_commands_run_up_to_the_cable(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "first-board.md").read_text()
+    lines = "".join(re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)).splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "espike"
+        done = subprocess.run(
+            [sys.executable, "-m", "espike", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}: {done.stderr}"

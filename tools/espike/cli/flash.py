@@ -63,7 +63,8 @@ def flash(
     seconds = time.monotonic() - begin
     hello = done.hello
     if as_json:
-        print_json({**vars(hello), **vars(done), "hello": None, "seconds": round(seconds, 3)})
+        took = {name: value for name, value in vars(done).items() if name != "hello"}
+        print_json({**vars(hello), **took, "seconds": round(seconds, 3)})
         return
     how_sent = "was there already" if not done.payload_bytes else f"{done.bytes_sent:,} bytes sent"
     how_sent += ", the difference to the last" if done.difference else ""
