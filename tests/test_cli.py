@@ -258,3 +258,17 @@ def test_boards_keep_what_was_flashed(folder: Path) -> None:
         flashed = says("flash", "net.spk", "-b", name, cwd=folder)
         again = says("run", "-b", name, "-n", "3", cwd=folder)
         assert again["network"] == flashed["network_hash"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_no_room_for_a_board_s_flash_is_one_line(folder: Path, tmp_path: Path) -> None:
+    """The lock, where the board's process is noted, takes no byte."""
+    place = tmp_path / "boards" / "native"
+    place.mkdir(parents=True)
+    (place / "lock").symlink_to("/dev/full")
+    environment = {**os.environ, "ESPIKE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "espike", "flash", str(folder / "net.spk"), "-b", "native"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot keep the board's flash (" in done.stderr

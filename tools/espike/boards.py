@@ -70,7 +70,7 @@ def firmware(board: Board) -> Path:
 class Running:
     """A board that answers: its link, and the process and lock behind it where espike started it."""
 
-    def __init__(self, name: str, link: Link, process: subprocess.Popen[bytes] | None, lock: IO[str] | None) -> None:
+    def __init__(self, name: str, link: Link, process: subprocess.Popen[bytes] | None, lock: IO[bytes] | None) -> None:
         self.name = name
         self.link = link
         self._process = process
@@ -110,19 +110,19 @@ def connect(target: str) -> Running:
     return Running(target, Link(open_transport(target)), None, None)
 
 
-def _locked_place(board: Board) -> tuple[Path, IO[str]]:
+def _locked_place(board: Board) -> tuple[Path, IO[bytes]]:
     """The board's folder in `home()`, locked for this process."""
     place = home() / "boards" / board.name
     try:
         place.mkdir(parents=True, exist_ok=True)
-        lock = (place / "lock").open("a+")
+        lock = (place / "lock").open("a+b", buffering=0)  # closing it must not write
     except OSError as error:
-        raise EspikeError(f"cannot keep the board's flash ({error.strerror})", where=str(place)) from None
+        raise _not_kept(error, place) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.seek(0)
-        owner = lock.read().strip()
+        owner = lock.read().decode("ascii", "replace").strip()
         lock.close()
         raise EspikeError(
             "the board is running already", where=f"board {board.name}", do=f"end process {owner or 'that uses it'}"
@@ -183,14 +183,25 @@ def _or_end(process: subprocess.Popen[bytes], make: Callable[[], Transport]) -> 
         raise
 
 
-def _own(lock: IO[str], process: subprocess.Popen[bytes]) -> None:
+def _not_kept(error: OSError, place: Path) -> EspikeError:
+    return EspikeError(
+        f"cannot keep the board's flash ({error.strerror})",
+        where=str(place),
+        do="make room, or set ESPIKE_HOME elsewhere",
+    )
+
+
+def _own(lock: IO[bytes], process: subprocess.Popen[bytes]) -> None:
     """The lock names the board's process, which holds it too: as long as that lives, the flash is in use."""
-    lock.truncate(0)
-    lock.write(f"{process.pid}\n")
-    lock.flush()
+    try:
+        lock.truncate(0)
+        lock.write(f"{process.pid}\n".encode())
+    except OSError as error:
+        _end(process)
+        raise _not_kept(error, Path(lock.name).parent) from None
 
 
-def _launch_native(board: Board, program: Path, flash: Path, lock: IO[str]) -> tuple[subprocess.Popen[bytes], str]:
+def _launch_native(board: Board, program: Path, flash: Path, lock: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
     """The board's process, and its pty."""
     process = subprocess.Popen(
         [program, flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -208,9 +219,13 @@ def _launch_native(board: Board, program: Path, flash: Path, lock: IO[str]) -> t
     return process, pty
 
 
-def _emulate(board: Board, program: Path, flash: Path, tcp: str, lock: IO[str]) -> subprocess.Popen[bytes]:
+def _emulate(board: Board, program: Path, flash: Path, tcp: str, lock: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        command = emulators.prepared(board, program, flash, tcp)
+    except OSError as error:
+        raise _not_kept(error, flash.parent) from None
     process = subprocess.Popen(
-        emulators.prepared(board, program, flash, tcp),
+        command,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         pass_fds=(lock.fileno(),),
     )  # fmt: skip
@@ -219,7 +234,7 @@ def _emulate(board: Board, program: Path, flash: Path, tcp: str, lock: IO[str]) 
 
 
 def _launch_emulator(
-    board: Board, program: Path, flash: Path, lock: IO[str]
+    board: Board, program: Path, flash: Path, lock: IO[bytes]
 ) -> tuple[subprocess.Popen[bytes], Transport]:
     """The emulator's process, and the connection that its serial port has made to us."""
     where = f"board {board.name}"
