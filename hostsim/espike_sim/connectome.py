@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import npzfile
 from .blocks import blocks
+from .dynamics import Dynamics, dynamics_from_meta
 from .errors import EspikeError
 from .generator import Wiring, wiring_from_meta
 from .learning import Learning, check_delay, learning_from_meta
@@ -42,6 +43,8 @@ class Area:
     first: int
     accumulate: bool
     """mp_charge_accumulation: the potential survives to the next burst."""
+    dynamics: Dynamics | None = None
+    """The neuron model of a trained network; None: FEAGI's."""
 
     @property
     def count(self) -> int:
@@ -90,6 +93,15 @@ def _mapping_from_meta(meta: Any, where: str) -> Mapping:
     learning = learning_from_meta(meta.get("learning"))
     delay, driven = int(meta.get("delay", 1)), bool(meta.get("driven"))
     return Mapping(source, target, rule, bool(meta["plastic"]), wiring, delay, driven, learning)
+
+
+def _none() -> F32:
+    """Stands for a 0 for every neuron."""
+    return np.zeros(0, np.float32)
+
+
+def _none64() -> F64:
+    return np.zeros(0)
 
 
 RANGES = ("membrane_potential_min", "membrane_potential_max", "threshold_min", "threshold_max")
@@ -159,6 +171,11 @@ class Connectome:
     notes: tuple[str, ...] = ()
     """What was not grown or was changed, one line each."""
     quantization: Quantization = field(default_factory=Quantization)
+    reset: F32 = field(
+        default_factory=_none
+    )  # (neurons,) potential after a spike, or what a spike takes away; areas with dynamics alone
+    bias: F32 = field(default_factory=_none)  # (neurons,) added in every burst; areas with dynamics alone
+    current_leak: F64 = field(default_factory=_none64)  # (neurons,) fraction of the current lost per burst, 0..1
 
     @property
     def neurons(self) -> int:
@@ -176,9 +193,14 @@ class Connectome:
         return npzfile.content_hash(*_encode(self))
 
     def __post_init__(self) -> None:
+        for name, dtype in _TRAINED_ARRAYS.items():
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(self.neurons, dtype))
         _check(self, "connectome")
 
 
+_TRAINED_ARRAYS = {"reset": "<f4", "bias": "<f4", "current_leak": "<f8"}
+"""Per neuron; left out of files where all are 0."""
 _NEURON_ARRAYS = {
     "threshold": "<f4",
     "limit": "<f4",
@@ -193,8 +215,9 @@ _META = ("candidates_only", "precision", "timestep_s", "seed", "genome_hash")
 
 
 def area_meta(area: Area) -> dict[str, Any]:
-    """An area as JSON values."""
-    return {field.name: getattr(area, field.name) for field in dataclass_fields(area)}
+    """An area as JSON values; a neuron model only where there is one, so that hashes without stay what they were."""
+    meta = {field.name: getattr(area, field.name) for field in dataclass_fields(area) if field.name != "dynamics"}
+    return meta if area.dynamics is None else meta | {"dynamics": area.dynamics.as_json()}
 
 
 def area_from_meta(meta: Any, where: str) -> Area:
@@ -209,6 +232,7 @@ def area_from_meta(meta: Any, where: str) -> Area:
             neurons_per_voxel=int(meta["neurons_per_voxel"]),
             first=int(meta["first"]),
             accumulate=bool(meta["accumulate"]),
+            dynamics=dynamics_from_meta(meta.get("dynamics"), where),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EspikeError(f"an area's description is damaged ({error})", where=where) from None
@@ -223,6 +247,28 @@ def check_areas(areas: tuple[Area, ...], neurons: int, where: str) -> None:
         first += area.count
     if first != neurons:
         raise EspikeError(f"areas hold {first} neurons, arrays {neurons}", where=where)
+
+
+def check_dynamics(
+    areas: tuple[Area, ...], mappings: list[tuple[int, bool]], candidates_only: bool, where: str
+) -> None:
+    """Neuron models go with the network; `mappings` are (source area, driven).
+
+    Raises: EspikeError naming the area.
+    """
+    for area in areas:
+        if area.dynamics is not None:
+            area.dynamics.check(f"{where}: area {area.id}")
+            if candidates_only:
+                what = "has a neuron model that is updated in every burst, the network updates candidates only"
+                raise EspikeError(f"area {area.id} {what}", where=where)
+    for source, driven in mappings:
+        dynamics = areas[source].dynamics
+        if dynamics is not None and dynamics.graded != driven:
+            what = (
+                "is graded, so its mappings are driven" if dynamics.graded else "sends spikes, which drive no weights"
+            )
+            raise EspikeError(f"area {areas[source].id} {what}", where=where)
 
 
 def check_synapses(
@@ -250,7 +296,7 @@ def check_synapses(
 
 def _check(c: Connectome, where: str) -> None:
     check_areas(c.areas, c.neurons, where)
-    for name, dtype in _NEURON_ARRAYS.items():
+    for name, dtype in (_NEURON_ARRAYS | _TRAINED_ARRAYS).items():
         npzfile.take({name: getattr(c, name)}, name, dtype, c.neurons, where)
     for name, dtype in _SYNAPSE_ARRAYS.items():
         npzfile.take({name: getattr(c, name)}, name, dtype, c.synapses, where)
@@ -259,13 +305,15 @@ def _check(c: Connectome, where: str) -> None:
         check_delay(m.delay, m.source, m.target, f"{where}: mapping {c.areas[m.source].id} -> {c.areas[m.target].id}")
         if m.learning is not None:
             m.learning.check(where)
-    for name in ("threshold", "leak", "excitability", "weight", "power_amount"):
+    for name in ("threshold", "leak", "excitability", "weight", "power_amount", *_TRAINED_ARRAYS):
         if not np.all(np.isfinite(getattr(c, name))):
             raise EspikeError(f"array {name} holds a value that is not finite", where=where)
     if np.any(np.isnan(c.limit)):
         raise EspikeError("array limit holds NaN", where=where)
-    if c.neurons and (c.leak.min() < 0 or c.leak.max() > 1):
-        raise EspikeError("array leak leaves 0..1", where=where)
+    for name in ("leak", "current_leak"):
+        if c.neurons and (getattr(c, name).min() < 0 or getattr(c, name).max() > 1):
+            raise EspikeError(f"array {name} leaves 0..1", where=where)
+    check_dynamics(c.areas, [(m.source, m.driven) for m in c.mappings], c.candidates_only, where)
     if len(c.power_neuron) != len(c.power_amount) or np.any(np.diff(c.power_neuron.astype(np.int64)) <= 0):
         raise EspikeError("power neurons are not ascending, or lack an amount", where=where)
     if len(c.power_neuron) and c.power_neuron[-1] >= c.neurons:
@@ -282,6 +330,7 @@ def _encode(c: Connectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     if asked := c.quantization.as_json():  # absent where nothing is asked: most files
         meta["quantization"] = asked
     names = [*_NEURON_ARRAYS, *_SYNAPSE_ARRAYS, "mapping_start", "power_neuron", "power_amount"]
+    names += [name for name in _TRAINED_ARRAYS if np.any(getattr(c, name))]
     return meta, {name: getattr(c, name) for name in names}
 
 
@@ -307,6 +356,8 @@ def load(path: Path) -> Connectome:
         name: npzfile.take(arrays, name, dtype, neurons, where) for name, dtype in _NEURON_ARRAYS.items()
     }
     taken |= {name: npzfile.take(arrays, name, dtype, None, where) for name, dtype in _SYNAPSE_ARRAYS.items()}
+    trained = {name: dtype for name, dtype in _TRAINED_ARRAYS.items() if name in arrays}
+    taken |= {name: npzfile.take(arrays, name, dtype, neurons, where) for name, dtype in trained.items()}
     taken["mapping_start"] = npzfile.take(arrays, "mapping_start", "<i8", len(mappings) + 1, where)
     taken["power_neuron"] = npzfile.take(arrays, "power_neuron", "<u4", None, where)
     taken["power_amount"] = npzfile.take(arrays, "power_amount", "<f4", None, where)
