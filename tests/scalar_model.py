@@ -70,13 +70,16 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
     max_window = max([1, *(p.learning.window for p in q.projections if p.learning)])
     target, source = q.target.tolist(), q.source.tolist()
     factor = {p.source: p.psp_factor for p in q.projections if p.psp_factor}
+    current = [0] * n if whole else [0.0] * n
+    models = [q.areas[a].dynamics for a in area]
 
     def arrives(i: int) -> tuple[int, float]:
         """Target of a synapse and what a spike adds there."""
-        w, projection = weight[i], projection_of[i]
+        w, projection, j = weight[i], projection_of[i], source[i]
+        sent = v[j] if models[j] and models[j].graded else psp[j]
         if whole:
-            return target[i], w * (psp[source[i]] if projection.psp_factor else 1) * 2**projection.shift
-        return target[i], f32(w * psp[source[i]]) if projection.psp_factor else w
+            return target[i], w * (sent if projection.psp_factor else 1) * 2**projection.shift
+        return target[i], f32(w * sent) if projection.psp_factor else w
 
     def drive(i: int, x: float) -> int:
         """What the potential x at firing drives the synapses of neuron i with."""
@@ -99,6 +102,41 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
             moved = moved if whole else f32(moved)
             low, high = (rule.low, rule.high) if whole else (f32(rule.low), f32(rule.high))
             weight[i] = store(min(max(moved, low), high))
+
+    def fade(x: float, kept: float) -> float:
+        """What a leak leaves of x."""
+        if not whole:
+            return f32(x * kept)
+        y = (int(x) * int(kept) + 16384) // 32768
+        return y - (x > 0) + (x < 0) if y == x and x != 0 and kept != 32768 else y
+
+    def cut(x: float) -> tuple[float, int]:
+        """x within the range of potentials, and 1 where it was not."""
+        top = TOPS[q.precision]
+        return (x, 0) if abs(x) <= top else (top if x > 0 else -top, 1)
+
+    def modelled(i: int, x: float, fired_before: bool) -> tuple[float, int]:
+        """A neuron with a model that got the input x: leak, current, bias, late reset -> potential, saturations."""
+        m, g = models[i], int(q.current_shift[area[i]])
+        late = m.late and fired_before
+        old = q.reset[i].item() if late and m.reset == "value" else v[i]
+        taken = q.reset[i].item() if late and m.reset == "subtract" else 0
+        bias, clamped = q.bias[i].item(), 0
+        if whole:
+            x = x * 2 ** int(q.guard_bits[area[i]]) + bias
+        if m.current:
+            before = current[i]
+            kept = fade(before, q.current_retained[i].item())
+            now, clamped = cut(kept + x if whole else f32(f32(kept + x) + bias))
+            current[i] = store(now)
+            x = now if m.current == "new" else before
+        if whole:
+            exact = fade(old, retained[i]) + (x + 2**g // 2) // 2**g - taken
+        else:
+            exact = f32(fade(old, retained[i]) + x)
+            exact = f32((exact if m.current else f32(exact + bias)) - taken)
+        found, more = cut(exact)
+        return found, clamped + more
 
     injected: dict[int, list[tuple[int, float]]] = {}
     for t, neuron, value in zip(stimulus.burst, stimulus.neuron, stimulus.value, strict=True):
@@ -136,15 +174,20 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
                     count[i] = 0
                 continue
 
-            top = TOPS[q.precision]
-            if whole:
-                x = v[i] + acc.get(i, 0) * 2 ** int(q.guard_bits[area[i]])
+            model = models[i]
+            if model:
+                x, clamped = modelled(i, acc.get(i, 0), bool(history) and i in history[-1])
+            elif whole:
+                x, clamped = cut(v[i] + acc.get(i, 0) * 2 ** int(q.guard_bits[area[i]]))
             else:
-                x = f32(v[i] + acc.get(i, 0.0))
-            if abs(x) > top:
-                x, saturations = (top if x > 0 else -top), saturations + 1
+                x, clamped = cut(f32(v[i] + acc.get(i, 0.0)))
+            saturations += clamped
             v[i] = store(x)
 
+            if model and model.graded:
+                if x != 0:
+                    fired.append(i)
+                continue
             if threshold[i] <= x <= limit[i]:
                 if fire_limit[i] and count[i] == fire_limit[i]:
                     count[i] = 0
@@ -153,7 +196,12 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
                 if fire_draw[i] == MASK or drawn < fire_draw[i]:
                     fired.append(i)
                     psp[i] = drive(i, x)
-                    v[i] = 0
+                    if not model:
+                        v[i] = 0
+                    elif not model.late and model.reset != "none":
+                        to = q.reset[i].item()
+                        x, clamped = (to, 0) if model.reset == "value" else cut(x - to if whole else f32(x - to))
+                        v[i], saturations = store(x), saturations + clamped
                     countdown[i] = period[i]
                     if fire_limit[i]:
                         count[i] += 1
@@ -162,13 +210,8 @@ def run(q: QuantizedConnectome, stimulus: CodedStimulus, bursts: int) -> Iterato
                     continue
 
             count[i] = 0
-            if not whole:
-                v[i] = store(f32(x * retained[i]))
-            elif retained[i] != 32768:
-                y = (int(x) * retained[i] + 16384) // 32768
-                if y == x and x != 0:
-                    y += -1 if x > 0 else 1
-                v[i] = y
+            if not model:
+                v[i] = store(fade(x, retained[i]))
         history.append(fired)
         learn([set(frame) for frame in history[-max_window:]])
         learned = [w for i, w in enumerate(weight) if projection_of[i].learning]

@@ -39,6 +39,7 @@ SHAPES = st.fixed_dictionaries(
         "density": st.sampled_from([0.0, 0.3, 0.6, 1.0]),
         "inhibitory": st.sampled_from([0.0, 0.35, 1.0]),
         "features": st.booleans(),
+        "models": st.booleans(),
     }
 )
 
@@ -94,6 +95,8 @@ def test_areas_of_neurons_alike_agree(precision: str, strength: int, refractory:
         (12, False, {}),
         (13, True, {"areas": 5, "density": 1.0, "fan_out": 10.0}),
         (14, False, {"features": False, "wide_area": False}),
+        (15, False, {"models": True}),
+        (16, False, {"models": True, "timing": True, "areas": 5, "density": 0.8}),
     ],
 )
 def test_boards_agree_on_random_networks(

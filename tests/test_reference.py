@@ -12,6 +12,7 @@ from random_networks import random_network, random_stimulus
 from espike_sim import ledger
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
+from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
 
 PRECISIONS = ("int8", "fp16", "fp32")
@@ -22,6 +23,17 @@ PRECISIONS = ("int8", "fp16", "fp32")
 @pytest.mark.parametrize("seed", range(8))
 def test_scalar_model_agrees(seed: int, precision: str, candidates_only: bool) -> None:
     q = random_network(seed, precision, candidates_only, areas=5, wide_area=seed == 0, timing=seed > 3)
+    scalar_model_agrees(q, seed)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("seed", range(12))
+def test_scalar_model_agrees_on_neuron_models(seed: int, precision: str) -> None:
+    scalar_model_agrees(random_network(seed, precision, areas=5, wide_area=False, timing=seed > 5, models=True), seed)
+
+
+def scalar_model_agrees(q: QuantizedConnectome, seed: int) -> None:
+    """Every burst of a network is that of the scalar model."""
     stimulus = random_stimulus(q, seed + 100, 30)
     engine = Reference(q)
     events = saturations = 0

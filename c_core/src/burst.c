@@ -8,6 +8,15 @@ static uint32_t input_bytes(const spk_image_t *image, const uint32_t *area) {
     return SPK_PRECISION_OF(image) != SPK_PRECISION_INT8 || spk_input_is_wide(image, area) ? 4u : 2u;
 }
 
+/* Of an area's potentials at firing, or currents. */
+static uint32_t psp_bytes(const spk_image_t *image, const uint32_t *area) {
+    if (area[AREA_MODEL] != 0) {
+        int has_current = (spk_area_model(image, area)[MODEL_FLAGS] & MODEL_CURRENT) != 0;
+        return has_current ? align4(area[AREA_NEURONS] * spk_potential_bytes(SPK_PRECISION_OF(image))) : 0;
+    }
+    return area[AREA_PSP_FACTOR] != 0 ? align4(area[AREA_NEURONS]) : 0;
+}
+
 /* The arena: area states, offsets of learned weights, fire queues, potentials, accumulators, then per area countdowns,
  * counts, busy blocks and psp; learned weights. Fills `states` where it is not NULL. Returns the
  * arena's bytes: below 2^32, which spk_image_open has checked. */
@@ -29,7 +38,7 @@ static uint32_t arena_layout(const spk_image_t *image, uint32_t *states) {
         uint32_t count = countdown + align4(neurons * AREA_COUNTDOWN_BYTES(area[AREA_FLAGS]));
         uint32_t busy = count + align4(neurons * AREA_COUNT_BYTES(area[AREA_FLAGS]));
         uint32_t psp = busy + align4((neurons + SPK_BLOCK_LEAST - 1) / SPK_BLOCK_LEAST);
-        offset = psp + (area[AREA_PSP_FACTOR] != 0 ? align4(neurons) : 0);
+        offset = psp + psp_bytes(image, area);
         if (states != NULL) {
             states[STATE_FIRST] = first;
             states[STATE_INPUT] = input;
@@ -86,6 +95,12 @@ int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_ke
     }
     if (image->learning_count != 0 || image->is_driven) {
         int error = kernel->learner == NULL ? SPK_ERROR_LEARNING : kernel->learner->check(image);
+        if (error != SPK_OK) {
+            return error;
+        }
+    }
+    if (image->has_models) {
+        int error = kernel->trained == NULL ? SPK_ERROR_MODEL : kernel->trained->check(image);
         if (error != SPK_OK) {
             return error;
         }
@@ -213,6 +228,11 @@ static void inject(spk_engine_t *engine) {
     }
 }
 
+static uint32_t update_area(spk_engine_t *engine, uint32_t area) {
+    int has_model = spk_area_record(engine, area)[AREA_MODEL] != 0;
+    return (has_model ? engine->kernel->trained->update : engine->kernel->update)(engine, area);
+}
+
 /* Phase 2: every area consumes its input and fills the next fire queue; areas at rest that nothing reached are left as
  * they are. Returns not 0 where any neuron fired. */
 static uint32_t update(spk_engine_t *engine) {
@@ -220,7 +240,8 @@ static uint32_t update(spk_engine_t *engine) {
     for (uint32_t area = 0; area < engine->image->area_count; area++) {
         uint32_t *flags = spk_area_state(engine, area) + STATE_FLAGS;
         int powered = SPK_BLOCKS && engine->image->expansion != NULL && engine->image->expansion->powered[area];
-        *flags = powered || *flags & (STATE_IS_BUSY | STATE_IS_REACHED) ? engine->kernel->update(engine, area) : 0;
+        int is_still = !powered && !(*flags & (STATE_IS_BUSY | STATE_IS_REACHED));
+        *flags = is_still ? 0 : update_area(engine, area);
         all |= *flags;
         if (engine->image->has_delay_zero && *flags & STATE_HAS_FIRED) {
             spk_propagate_now(engine, area);

@@ -204,7 +204,8 @@ static int check_area(spk_image_t *image, const uint32_t *area, uint32_t project
     if ((flags & ~AREA_FLAGS_KNOWN) != 0 || AREA_GUARD_BITS(flags) > 4 || AREA_COUNTDOWN_BYTES(flags) > 2 ||
         AREA_COUNT_BYTES(flags) > 2 || (is_float && (flags & (AREA_WIDE_INPUT | 0x700u)) != 0) ||
         area[AREA_COLUMNS] >= AREA_COLUMN(AREA_STIMULUS_LIMIT) ||
-        (is_float && area[AREA_PSP_FACTOR] > 1) || (area[AREA_RESERVED] | area[AREA_RESERVED_2]) != 0) {
+        (is_float && area[AREA_PSP_FACTOR] > 1) || area[AREA_RESERVED] != 0 ||
+        (area[AREA_MODEL] != 0 && !inside(image, area[AREA_MODEL], MODEL_WORDS, 4, 4))) {
         return refuse(image, SPK_ERROR_LAYOUT, offset_of(image, area + AREA_FLAGS));
     }
     if (area[AREA_PROJECTION_FIRST] != projection_first ||
@@ -236,6 +237,7 @@ static int check_areas(spk_image_t *image) {
             }
         }
         image->is_driven |= area[AREA_PSP_FACTOR] != 0;
+        image->has_models |= area[AREA_MODEL] != 0;
         neurons += area[AREA_NEURONS];
         projections += area[AREA_PROJECTION_COUNT];
     }

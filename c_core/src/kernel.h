@@ -16,6 +16,7 @@ typedef struct {
     const uint32_t *projection;
     spk_cursor_t cursor;
     uint32_t psp;     /* what drives the weights, 1 = nothing */
+    int is_graded;    /* psp is a potential: int32, or the bits of a binary32 */
     uint32_t synapse; /* number of the next one in its projection */
 } spk_reader_t;
 
@@ -35,6 +36,16 @@ typedef struct {
 
 extern const spk_learner_t spk_learner;
 
+/* Areas with neuron models, for kernels that know them. */
+typedef struct {
+    /* One burst of all neurons of an area, as spk_kernel.update does it. */
+    uint32_t (*update)(spk_engine_t *engine, uint32_t area);
+    /* SPK_OK, or SPK_ERROR_PARAMETER for a neuron model out of range. */
+    int (*check)(const spk_image_t *image);
+} spk_trained_t;
+
+int spk_trained_check(const spk_image_t *image);
+
 /* One number type. All functions take checked images and ids in range. */
 struct spk_kernel {
     uint8_t precision;
@@ -52,6 +63,7 @@ struct spk_kernel {
      * Returns STATE_HAS_FIRED and STATE_IS_BUSY where they hold. */
     uint32_t (*update)(spk_engine_t *engine, uint32_t area);
     const spk_learner_t *learner; /* NULL: images that need it are refused */
+    const spk_trained_t *trained; /* the same */
 };
 
 enum { /* words of an area's state in the arena; offsets are bytes from its begin */
@@ -60,7 +72,8 @@ enum { /* words of an area's state in the arena; offsets are bytes from its begi
     STATE_COUNTDOWN,
     STATE_COUNT,
     STATE_BUSY, /* a byte per block of neurons: 0 where another burst without input would change nothing */
-    STATE_PSP,   /* a byte per neuron where the area has a psp factor: its potential at the last firing */
+    STATE_PSP,   /* a byte per neuron where the area has a psp factor: its potential at the last firing; a potential per
+                  * neuron where a neuron model has a current */
     STATE_FLAGS,
     STATE_WORDS
 };
@@ -125,6 +138,26 @@ static inline uint32_t spk_parameter32(const spk_image_t *image, const uint32_t 
         return area[parameter];
     }
     return ((const uint32_t *)(const void *)(image->bytes + area[parameter]))[index];
+}
+
+/* The neuron model of an area that has one. */
+static inline const uint32_t *spk_area_model(const spk_image_t *image, const uint32_t *area) {
+    return spk_image_words(image, area[AREA_MODEL]);
+}
+
+/* A parameter of a neuron model that is one word for the area or a column of 16-bit or 32-bit values. */
+static inline uint32_t spk_model_parameter(const spk_image_t *image, const uint32_t *model, unsigned parameter,
+                                           uint32_t index, uint32_t bytes) {
+    if (!(model[MODEL_COLUMNS] & MODEL_COLUMN(parameter))) {
+        return model[parameter];
+    }
+    const uint8_t *column = image->bytes + model[parameter];
+    return bytes == 2 ? ((const uint16_t *)(const void *)column)[index] : ((const uint32_t *)(const void *)column)[index];
+}
+
+/* Did the neuron fire in the last burst? */
+static inline int spk_has_fired(const spk_engine_t *engine, uint32_t neuron) {
+    return engine->fired[neuron >> 5] >> (neuron & 31u) & 1u;
 }
 
 /* A counter of 0, 1 or 2 bytes per neuron. */

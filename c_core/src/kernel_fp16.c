@@ -19,6 +19,10 @@ static inline float parameter_potential(const spk_image_t *image, const uint32_t
     return potential_load((uint16_t)spk_parameter16(image, area, parameter, index));
 }
 
+static inline float model_reset(const spk_image_t *image, const uint32_t *model, uint32_t index) {
+    return potential_load((uint16_t)spk_model_parameter(image, model, MODEL_RESET, index, 2));
+}
+
 /* The record's word is a binary16: one with its sign set is no threshold above rest. */
 static int area_is_plain(const uint32_t *area) {
     return area[AREA_THRESHOLD] < 0x8000u && spk_area_is_plain(area, 0x7C00u);
@@ -26,7 +30,11 @@ static int area_is_plain(const uint32_t *area) {
 
 #include "kernel_float.inc"
 
-const spk_kernel_t spk_kernel_fp16 = {SPK_PRECISION_FP16, 0x80000000u, self_test, accepts, input, scatter, update_f, NULL};
+#define KERNEL(learner, trained) \
+    {SPK_PRECISION_FP16, EMPTY_WORD, self_test, accepts, input, scatter, update_f, learner, trained}
 
-const spk_kernel_t spk_kernel_fp16_learning = {SPK_PRECISION_FP16, 0x80000000u, self_test, accepts,
-                                              input,           scatter,     update_f,  &spk_learner};
+const spk_kernel_t spk_kernel_fp16 = KERNEL(NULL, NULL);
+
+const spk_kernel_t spk_kernel_fp16_trained = KERNEL(NULL, &trained);
+
+const spk_kernel_t spk_kernel_fp16_learning = KERNEL(&spk_learner, &trained);

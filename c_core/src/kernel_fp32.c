@@ -17,11 +17,19 @@ static inline float parameter_potential(const spk_image_t *image, const uint32_t
     return spk_float_from_bits(spk_parameter32(image, area, parameter, index));
 }
 
+static inline float model_reset(const spk_image_t *image, const uint32_t *model, uint32_t index) {
+    return spk_float_from_bits(spk_model_parameter(image, model, MODEL_RESET, index, 4));
+}
+
 static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 0x7F800000u); }
 
 #include "kernel_float.inc"
 
-const spk_kernel_t spk_kernel_fp32 = {SPK_PRECISION_FP32, 0x80000000u, self_test, accepts, input, scatter, update_f, NULL};
+#define KERNEL(learner, trained) \
+    {SPK_PRECISION_FP32, EMPTY_WORD, self_test, accepts, input, scatter, update_f, learner, trained}
 
-const spk_kernel_t spk_kernel_fp32_learning = {SPK_PRECISION_FP32, 0x80000000u, self_test, accepts,
-                                              input,           scatter,     update_f,  &spk_learner};
+const spk_kernel_t spk_kernel_fp32 = KERNEL(NULL, NULL);
+
+const spk_kernel_t spk_kernel_fp32_trained = KERNEL(NULL, &trained);
+
+const spk_kernel_t spk_kernel_fp32_learning = KERNEL(&spk_learner, &trained);

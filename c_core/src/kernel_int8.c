@@ -42,13 +42,25 @@ SPK_INLINE number_t potential_cut(int32_t v) {
     return v < -POTENTIAL_MOST ? -POTENTIAL_MOST : v;
 }
 
-static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
-    v = potential_sum(v, input, guard_bits);
+/* v cut to +-32767, and counted where that changes it. */
+static inline number_t potential_kept(spk_engine_t *engine, int32_t v) {
     if (!SPK_LIKELY((uint32_t)v + POTENTIAL_MOST <= 2u * POTENTIAL_MOST)) {
         engine->counters.saturations++;
         v = potential_cut(v);
     }
     return v;
+}
+
+static inline number_t potential_add(spk_engine_t *engine, int32_t v, int32_t input, uint32_t guard_bits) {
+    return potential_kept(engine, potential_sum(v, input, guard_bits));
+}
+
+/* round(x / 2^shift), halves up. */
+SPK_INLINE number_t model_divide(int32_t x, uint32_t shift) { return wrapping_add(x, 1 << shift >> 1) >> shift; }
+
+/* leaked + round((input * 2^guard_bits + bias) / 2^shift). Pre: |leaked| <= 32767, and below 2^30 what is divided. */
+SPK_INLINE number_t model_add(int32_t leaked, int32_t input, uint32_t guard_bits, int32_t bias, uint32_t shift) {
+    return wrapping_add(leaked, model_divide(potential_sum(bias, input, guard_bits), shift));
 }
 
 /* round(v * retained / 2^15), at least one unit nearer to rest where any leak is on. Pre: |v| <= 32767. */
@@ -85,6 +97,18 @@ static inline number_t parameter_potential(const spk_image_t *image, const uint3
 
 static inline retained_t retained_load(const spk_image_t *image, const uint32_t *area, uint32_t index) {
     return spk_parameter16(image, area, AREA_RETAINED, index);
+}
+
+static inline number_t model_reset(const spk_image_t *image, const uint32_t *model, uint32_t index) {
+    return (int16_t)spk_model_parameter(image, model, MODEL_RESET, index, 2);
+}
+
+static inline number_t model_bias(const spk_image_t *image, const uint32_t *model, uint32_t index) {
+    return (int32_t)spk_model_parameter(image, model, MODEL_BIAS, index, 4);
+}
+
+static inline retained_t model_retained(const spk_image_t *image, const uint32_t *model, uint32_t index) {
+    return spk_model_parameter(image, model, MODEL_CURRENT_RETAINED, index, 2);
 }
 
 static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, POTENTIAL_MOST); }
@@ -163,6 +187,20 @@ static uint32_t update(spk_engine_t *engine, uint32_t area) {
     return update_16(engine, area);
 }
 
-const spk_kernel_t spk_kernel_int8 = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update, NULL};
+static uint32_t update_models(spk_engine_t *engine, uint32_t area) {
+    if (spk_input_is_wide(engine->image, spk_area_record(engine, area))) {
+        return update_models_32(engine, area);
+    }
+    return update_models_16(engine, area);
+}
 
-const spk_kernel_t spk_kernel_int8_learning = {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update, &spk_learner};
+static const spk_trained_t trained = {update_models, spk_trained_check};
+
+#define KERNEL(learner, trained) \
+    {SPK_PRECISION_INT8, INPUT_EMPTY, self_test, accepts, input, scatter, update, learner, trained}
+
+const spk_kernel_t spk_kernel_int8 = KERNEL(NULL, NULL);
+
+const spk_kernel_t spk_kernel_int8_trained = KERNEL(NULL, &trained);
+
+const spk_kernel_t spk_kernel_int8_learning = KERNEL(&spk_learner, &trained);

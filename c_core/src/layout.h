@@ -44,7 +44,7 @@ enum { /* words of an area record */
     AREA_PROJECTION_FIRST,
     AREA_PROJECTION_COUNT,
     AREA_PSP_FACTOR,
-    AREA_RESERVED_2,
+    AREA_MODEL, /* byte offset of a neuron model, 0 = FEAGI's neurons */
     AREA_RESERVED,
     AREA_WORDS
 };
@@ -58,6 +58,31 @@ enum { /* words of an area record */
 #define AREA_COUNT_BYTES(flags) ((flags) >> 14 & 3u)
 /* Bit of a parameter in AREA_COLUMNS: set = its word is the byte offset of one value per neuron. */
 #define AREA_COLUMN(parameter) (1u << ((parameter) - AREA_THRESHOLD))
+
+enum { /* words of a neuron model: how areas of trained networks are updated */
+    MODEL_FLAGS,
+    MODEL_COLUMNS,
+    MODEL_RESET,
+    MODEL_BIAS,
+    MODEL_CURRENT_RETAINED,
+    MODEL_RESERVED,
+    MODEL_WORDS = 8
+};
+
+/* Flags of a neuron model. What a reset is in 0..1, a current's shift in 8..11. */
+#define MODEL_FLAGS_KNOWN 0xF3Fu
+#define MODEL_RESETS(flags) ((flags) & 3u)
+#define MODEL_RESET_VALUE 0u
+#define MODEL_RESET_SUBTRACT 1u
+#define MODEL_RESET_NONE 2u
+#define MODEL_LATE 4u        /* the reset acts in the next burst */
+#define MODEL_GRADED 8u      /* neurons send their potential */
+#define MODEL_CURRENT_NEW 16u /* the potential takes a current that has the burst's input */
+#define MODEL_CURRENT_OLD 32u /* the potential takes it as it was before */
+#define MODEL_CURRENT (MODEL_CURRENT_NEW | MODEL_CURRENT_OLD)
+#define MODEL_SHIFT(flags) ((flags) >> 8 & 15u)
+/* Bit of a parameter in MODEL_COLUMNS: set = its word is the byte offset of one value per neuron. */
+#define MODEL_COLUMN(parameter) (1u << ((parameter) - MODEL_RESET))
 
 enum { /* words of a projection record */
     PROJECTION_ENDS,

@@ -165,10 +165,24 @@ static void sum_weights(const spk_engine_t *engine, uint32_t sum[2]) {
     }
 }
 
+static int is_graded(const spk_engine_t *engine, uint32_t area) {
+    return spk_area_record(engine, area)[AREA_MODEL] != 0;
+}
+
+/* What drives the weights of an area's neuron: its potential when it fired, 0..255; of a graded one its potential as it
+ * is, int32 or the bits of a binary32. */
+static uint32_t psp_of(const spk_engine_t *engine, uint32_t area, uint32_t neuron) {
+    const uint32_t *state = spk_area_state(engine, area);
+    if (!is_graded(engine, area)) {
+        return engine->arena[state[STATE_PSP] + neuron];
+    }
+    uint32_t bits = spk_engine_potential(engine, state[STATE_FIRST] + neuron);
+    return SPK_PRECISION_OF(engine->image) == SPK_PRECISION_FP16 ? spk_half_to_float_bits((uint16_t)bits) : bits;
+}
+
 static int begin(spk_reader_t *reader, const spk_engine_t *engine, const uint32_t *projection, uint32_t neuron) {
     const uint32_t codec = projection[PROJECTION_CODEC];
     const uint32_t row = neuron - projection[PROJECTION_SOURCE_FIRST];
-    const uint8_t *psp = engine->arena + spk_area_state(engine, projection[PROJECTION_ENDS] & 0xFFFFu)[STATE_PSP];
     spk_rows_t rows;
     spk_rows_open(&rows, engine->image, projection);
     if (row >= projection[PROJECTION_ROWS]) {
@@ -177,7 +191,8 @@ static int begin(spk_reader_t *reader, const spk_engine_t *engine, const uint32_
     const spk_row_t bytes = spk_rows_find(&rows, row);
     reader->engine = engine;
     reader->projection = projection;
-    reader->psp = CODEC_DRIVEN(codec) ? psp[neuron] : 1;
+    reader->psp = CODEC_DRIVEN(codec) ? psp_of(engine, projection[PROJECTION_ENDS] & 0xFFFFu, neuron) : 1;
+    reader->is_graded = CODEC_DRIVEN(codec) && is_graded(engine, projection[PROJECTION_ENDS] & 0xFFFFu);
     reader->synapse = (uint32_t)(bytes.begin - rows.data) / 2;
     return bytes.begin != bytes.end &&
            spk_cursor_begin(&reader->cursor, bytes, CODEC_KIND(codec), SPK_PRECISION_OF(engine->image), NULL,
@@ -189,7 +204,8 @@ static uint32_t driven(const spk_reader_t *reader, uint32_t weight) {
     if (SPK_PRECISION_OF(reader->engine->image) == SPK_PRECISION_INT8) {
         return weight * reader->psp << CODEC_SHIFT(reader->projection[PROJECTION_CODEC]);
     }
-    float product = spk_float_from_bits(weight) * (float)reader->psp;
+    float psp = reader->is_graded ? spk_float_from_bits(reader->psp) : (float)reader->psp;
+    float product = spk_float_from_bits(weight) * psp;
     return product == 0 ? 0 : spk_bits_from_float(product); /* never -0 */
 }
 

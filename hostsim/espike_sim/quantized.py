@@ -6,6 +6,7 @@ The reference runs on this; the packer encodes it into an image. `docs/numbers.m
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import npzfile
 from .blocks import blocks
-from .connectome import Area, area_from_meta, area_meta, check_areas, check_synapses
+from .connectome import Area, area_from_meta, area_meta, check_areas, check_dynamics, check_synapses
 from .errors import EspikeError
 from .generator import Generator, generator_from_meta
 from .learning import Learning, check_delay, learning_from_meta
@@ -83,6 +84,11 @@ NUMBER_TYPES = {
 }
 
 
+def _zeros(dtype: str) -> Callable[[], NDArray[Any]]:
+    """Makes what stands for a 0 for each, of the dtype that the precision gives."""
+    return lambda: np.zeros(0, dtype)
+
+
 @dataclass(frozen=True)
 class QuantizedConnectome:
     """Every number of a network at one precision.
@@ -118,6 +124,17 @@ class QuantizedConnectome:
     connectome_hash: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     """The quantization report (JSON values); not part of the hash."""
+    current_shift: NDArray[np.uint8] = field(
+        default_factory=_zeros("|u1")
+    )  # (areas,) a current counts 2^-shift; 0..15, fp32: 0
+    reset: NDArray[Any] = field(default_factory=_zeros("<f4"))  # (neurons,) potential; areas with dynamics alone
+    bias: NDArray[Any] = field(
+        default_factory=_zeros("<f4")
+    )  # (neurons,) input, in potential units (int8 before the current shift)
+    current_retained: NDArray[Any] = field(default_factory=_zeros("<f4"))  # (neurons,) as retained, of the current
+    neuron_scale: NDArray[np.float64] = field(
+        default_factory=_zeros("<f8")
+    )  # (neurons,) per neuron where they differ, else empty
 
     @property
     def neurons(self) -> int:
@@ -145,7 +162,25 @@ class QuantizedConnectome:
         """int32 (neurons,): area index of each neuron."""
         return np.repeat(np.arange(len(self.areas), dtype=np.int32), [area.count for area in self.areas])
 
+    @cached_property
+    def scale_of_neuron(self) -> NDArray[np.float64]:
+        """float64 (neurons,): potential units per code of each neuron's input."""
+        return self.neuron_scale if len(self.neuron_scale) else self.scale[self.area_of_neuron]
+
+    def drive_most(self, area: int) -> int:
+        """int8: the largest potential that a graded area sends, in units (docs/numbers.md, Graded)."""
+        fed = any(p.target == area for p in self.projections)
+        part = slice(self.areas[area].first, self.areas[area].first + self.areas[area].count)
+        powered = np.any(self.area_of_neuron[self.power_neuron] == area) or np.any(self.bias[part])
+        if fed or powered or self.areas[area].accumulate:
+            return NO_LIMIT
+        return min(NO_LIMIT, int(self.stimulus_limit[area]) << int(self.guard_bits[area]))
+
     def __post_init__(self) -> None:
+        counts = {"neurons": self.neurons, "areas": len(self.areas)}
+        for name, (dtype, shape) in _trained_layout(self.precision).items():
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(counts[shape], dtype))
         _check(self, "quantized connectome")
 
 
@@ -160,6 +195,13 @@ def _layout(precision: str) -> dict[str, tuple[str, str]]:
     return layout | {"projection_start": ("<i8", "starts")}
 
 
+def _trained_layout(precision: str) -> dict[str, tuple[str, str]]:
+    """Arrays that areas with dynamics use; left out of files where all are 0."""
+    t = NUMBER_TYPES.get(precision, NUMBER_TYPES["fp32"])
+    layout = {"reset": (t.potential, "neurons"), "bias": (t.input, "neurons")}
+    return layout | {"current_retained": (t.retained, "neurons"), "current_shift": ("|u1", "areas")}
+
+
 def _check(q: QuantizedConnectome, where: str) -> None:
     if q.precision not in NUMBER_TYPES:
         raise EspikeError(
@@ -168,8 +210,9 @@ def _check(q: QuantizedConnectome, where: str) -> None:
     check_areas(q.areas, q.neurons, where)
     counts = {"neurons": q.neurons, "areas": len(q.areas), "synapses": q.synapses}
     counts |= {"powered": len(q.power_neuron), "starts": len(q.projections) + 1}
-    for name, (dtype, shape) in _layout(q.precision).items():
+    for name, (dtype, shape) in (_layout(q.precision) | _trained_layout(q.precision)).items():
         npzfile.take({name: getattr(q, name)}, name, dtype, counts[shape], where)
+    _check_trained(q, where)
     ends = [(p.source, p.target) for p in q.projections]
     check_synapses(q.areas, ends, q.projection_start, q.source, q.target, where)
     for index, p in enumerate(q.projections):
@@ -206,6 +249,34 @@ def _check(q: QuantizedConnectome, where: str) -> None:
         raise EspikeError("array stimulus_limit holds a negative value", where=where)
 
 
+def _check_trained(q: QuantizedConnectome, where: str) -> None:
+    drives = [(p.source, p.psp_factor > 0) for p in q.projections]
+    check_dynamics(q.areas, drives, q.candidates_only, where)
+    if len(q.neuron_scale) not in (0, q.neurons) or not np.all(q.neuron_scale > 0):
+        raise EspikeError("array neuron_scale has another length than the neurons, or no scale", where=where)
+    if np.any(q.neuron_scale.astype(np.float32) != q.neuron_scale):
+        raise EspikeError("array neuron_scale holds what is no binary32", where=where)
+    if len(q.current_shift) and q.current_shift.max() > (15 if q.precision == "int8" else 0):
+        raise EspikeError("current shifts leave 0..15", where=where)
+    for index, area in enumerate(q.areas):
+        part, dynamics = slice(area.first, area.first + area.count), area.dynamics
+        pauses = np.any(q.refractory[part]) or np.any(q.fire_limit[part])
+        if dynamics is not None and (dynamics.late or dynamics.graded) and pauses:
+            raise EspikeError(
+                f"area {area.id} resets late or is graded, and has a refractory period or fire limit", where=where
+            )
+        named = [name for name in ("reset", "bias", "current_retained") if np.any(getattr(q, name)[part])]
+        if dynamics is None and (named or q.current_shift[index]):
+            raise EspikeError(f"area {area.id} has {', '.join(named)} but no neuron model", where=where)
+    for name in ("reset", "bias", "current_retained") if q.precision != "int8" else ():
+        values = getattr(q, name)
+        if not np.all(np.isfinite(values)) or np.any(np.signbit(values) & (values == 0)):
+            raise EspikeError(f"array {name} holds a negative zero, or a value that is not finite", where=where)
+    most = 32768 if q.precision == "int8" else 1
+    if q.neurons and (q.current_retained.min() < 0 or q.current_retained.max() > most):
+        raise EspikeError(f"array current_retained leaves 0..{most}", where=where)
+
+
 def _check_projection(q: QuantizedConnectome, index: int, p: Projection, where: str) -> None:
     check_delay(p.delay, p.source, p.target, f"{where}: projection {index}")
     if p.psp_factor and p.delay > 1:
@@ -235,7 +306,8 @@ def _check_int8(q: QuantizedConnectome, where: str) -> None:
         if p.learning is None:
             _check_wide_rows(q.source[part], q.weight[part], part.start, where)
     bound = accumulator_bound(q)
-    wide_sum = (bound << q.guard_bits[q.area_of_neuron].astype(np.int64)) >= 1 << 30
+    bound = (bound << q.guard_bits[q.area_of_neuron].astype(np.int64)) + np.abs(q.bias.astype(np.int64))
+    wide_sum = bound >= 1 << 30
     if np.any(wide_sum):
         neuron = int(np.flatnonzero(wide_sum)[0])
         raise EspikeError(f"input of neuron {neuron} can pass 2^30", where=where, do="use fewer guard bits or shifts")
@@ -259,13 +331,16 @@ def accumulator_bound(q: QuantizedConnectome) -> NDArray[np.int64]:
     """int64 (neurons,), int8 only: the largest |acc| a burst can reach, in codes.
 
     Sum of |weight << shift| over the fan-in, plus the area's stimulus limit, plus |power| (docs/numbers.md). Weights
-    that the potential drives count 255 times, those that learn as far as they may go.
+    that the potential drives count 255 times, those of graded areas as often as these can send, those that learn as far
+    as they may go.
     """
 
     bound = np.zeros(q.neurons, np.int64)
     for index, p in enumerate(q.projections):
         most = 0 if p.learning is None else int(max(abs(p.learning.low), abs(p.learning.high)))
-        times = (255 if p.psp_factor else 1) << p.shift
+        dynamics = q.areas[p.source].dynamics
+        driven = q.drive_most(p.source) if dynamics is not None and dynamics.graded else 255
+        times = (driven if p.psp_factor else 1) << p.shift
         for part in blocks(int(q.projection_start[index + 1]), int(q.projection_start[index])):
             size = np.maximum(np.abs(q.weight[part].astype(np.int64)), most) * times
             np.add.at(bound, q.target[part], size)
@@ -280,7 +355,8 @@ def _encode(q: QuantizedConnectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     meta["projections"] = [_projection_meta(projection) for projection in q.projections]
     for name in ("precision", "candidates_only", "timestep_s", "genome_hash", "connectome_hash"):
         meta[name] = getattr(q, name)
-    return meta, {name: getattr(q, name) for name in _layout(q.precision)}
+    trained = [name for name in (*_trained_layout(q.precision), "neuron_scale") if np.any(getattr(q, name))]
+    return meta, {name: getattr(q, name) for name in (*_layout(q.precision), *trained)}
 
 
 def save(q: QuantizedConnectome, path: Path) -> None:
@@ -300,6 +376,12 @@ def load(path: Path) -> QuantizedConnectome:
         taken = {
             name: npzfile.take(arrays, name, dtype, None, where)
             for name, (dtype, _) in _layout(meta["precision"]).items()
+        }
+        trained = _trained_layout(meta["precision"]) | {"neuron_scale": ("<f8", "neurons")}
+        taken |= {
+            name: npzfile.take(arrays, name, dtype, None, where)
+            for name, (dtype, _) in trained.items()
+            if name in arrays
         }
         return QuantizedConnectome(
             precision=meta["precision"],

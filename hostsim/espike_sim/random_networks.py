@@ -18,6 +18,7 @@ from .engine import CodedStimulus
 from .learning import Learning
 from .pcg import fire_draw
 from .quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
+from .random_models import parameters, with_models
 
 UNIT = np.float32(1 / 37)
 """fp32: potential units per code; not a power of two, so that sums round."""
@@ -44,6 +45,8 @@ class Shape:
     """False: every neuron alike, without leak, refractory, limits, draws or power."""
     timing: bool = False
     """Delays of 0 to 7 bursts, weights that the potential drives, weights that learn."""
+    models: bool = False
+    """Neuron models of trained networks in most areas; every neuron is updated."""
 
 
 def random_network(
@@ -65,6 +68,8 @@ def random_network(
     projections, groups = _projections(rng, s, areas, whole)
     if s.timing:
         projections, groups = _timing(rng, projections, groups, np.dtype(types.weight).type)
+    if s.models:
+        areas, projections, groups = with_models(rng, areas, projections, groups)
     source, target, code = (
         np.concatenate([np.zeros(0, np.int64), *(group[i] for group in groups)]).astype(np.int64) for i in range(3)
     )
@@ -83,9 +88,18 @@ def random_network(
         retained = (codes["retained"] / 32768).astype(np.float32)
         weight, power_value = code.astype(np.float32) * UNIT, power.astype(np.float32) * UNIT
         stimulus_limit = np.full(len(areas), 300, np.float32) * UNIT
+    trained: dict[str, Any] = {}
+    if s.models:
+        never_pauses = np.array([a.dynamics is not None and (a.dynamics.late or a.dynamics.graded) for a in areas])
+        codes["refractory"][never_pauses[area_of]] = codes["fire_limit"][never_pauses[area_of]] = 0
+        dtypes = {"reset": types.potential, "bias": types.input, "current_retained": types.retained}
+        trained = parameters(rng, areas, whole, UNIT)
+        trained |= {name: trained[name].astype(dtype) for name, dtype in dtypes.items()}
+        powered_alone = np.array([a.dynamics is None or not a.dynamics.graded for a in areas])[area_of[powered]]
+        powered, power_value = powered[powered_alone], power_value[powered_alone]
     return QuantizedConnectome(
         precision=precision,
-        candidates_only=candidates_only,
+        candidates_only=candidates_only and not s.models,
         areas=areas,
         projections=projections,
         guard_bits=guard_bits,
@@ -104,6 +118,7 @@ def random_network(
         weight=weight.astype(types.weight),
         power_neuron=powered.astype(np.uint32),
         power_value=power_value.astype(types.input),
+        **trained,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .dynamics import Dynamics
 from .engine import CodedStimulus, Counters
 from .errors import EspikeError
 from .ledger import Ledger, from_queues
@@ -45,6 +46,15 @@ class Numbers(Protocol):
     def psp(self, v: Array, ids: Ids) -> Array:
         """int32 0..255: what the potentials v at firing drive their synapses with."""
 
+    def take(self, v: Array, reset: Array) -> tuple[Array, int]:
+        """v - reset, kept in range; and how many had to be clamped."""
+
+    def integrate(
+        self, v: Array, current: Array, acc: Array, taken: Array, ids: Ids, model: Dynamics
+    ) -> tuple[Array, Array, int]:
+        """Trained models: leak, input, bias and current, less what a late reset takes -> potentials and currents, kept
+        in range; and how many had to be clamped."""
+
     def bits(self, v: Array) -> U32:
         """uint32: potentials or weights as the state hash takes them."""
 
@@ -58,6 +68,8 @@ class Int8Numbers:
         self.q = q
         self.guard_factor = np.left_shift(1, q.guard_bits.astype(np.int32))[q.area_of_neuron].astype(np.int32)
         self.retained = q.retained.astype(np.int32)
+        self.current_retained = q.current_retained.astype(np.int32)
+        self.current_shift = q.current_shift.astype(np.int32)[q.area_of_neuron]
         shift = np.array([p.shift for p in q.projections], np.int32)
         self.shift = np.repeat(shift, np.diff(q.projection_start))
         factors = np.zeros(len(q.areas), np.int64)
@@ -82,9 +94,34 @@ class Int8Numbers:
         clamped = np.clip(exact, -32767, 32767)
         return clamped.astype(np.int16), int(np.count_nonzero(clamped != exact))
 
+    def take(self, v: Array, reset: Array) -> tuple[Array, int]:
+        """sat(v - reset)."""
+        exact = v.astype(np.int32) - reset
+        clamped = np.clip(exact, -32767, 32767)
+        return clamped.astype(np.int16), int(np.count_nonzero(clamped != exact))
+
     def leak(self, v: Array, ids: Ids) -> Array:
+        """What remains by the retained fraction of the potential."""
+        return self._retain(v, self.retained[ids])
+
+    def integrate(
+        self, v: Array, current: Array, acc: Array, taken: Array, ids: Ids, model: Dynamics
+    ) -> tuple[Array, Array, int]:
+        """x = acc * 2^F + b goes to the current or, over 2^G, to the potential, which else takes the current."""
+        x, clamped = acc * self.guard_factor[ids] + self.q.bias[ids], 0
+        if model.current:
+            exact = self._retain(current, self.current_retained[ids]).astype(np.int32) + x
+            after = np.clip(exact, -32767, 32767).astype(np.int16)
+            clamped = int(np.count_nonzero(after != exact))
+            x, current = (after if model.current == "new" else current).astype(np.int32), after
+        shift = self.current_shift[ids]
+        exact = self.leak(v, ids).astype(np.int32) + ((x + (np.left_shift(1, shift) >> 1)) >> shift) - taken
+        v = np.clip(exact, -32767, 32767).astype(np.int16)
+        return v, current, clamped + int(np.count_nonzero(v != exact))
+
+    def _retain(self, v: Array, r: Array) -> Array:
         """(v * r + 2^14) >> 15, and one unit toward rest where that would leave v as it is; r = 32768 keeps v."""
-        wide, r = v.astype(np.int32), self.retained[ids]
+        wide = v.astype(np.int32)
         product = (wide * r + 16384) >> 15  # below 2^15 * 2^15 + 2^14
         stuck = (product == wide) & (r != 32768)
         return np.where(stuck, wide - np.sign(wide), product).astype(np.int16)
@@ -117,7 +154,14 @@ class Float32Numbers:
     def add(self, v: Array, acc: Array, ids: Ids) -> tuple[Array, int]:
         """v + acc, clamped to +-float32(3e38)."""
         with np.errstate(over="ignore"):
-            exact = v + acc
+            return self._cut(v + acc)
+
+    def take(self, v: Array, reset: Array) -> tuple[Array, int]:
+        """v - reset, one subtraction, clamped."""
+        return self._cut(v - reset)
+
+    def _cut(self, exact: Array) -> tuple[Array, int]:
+        """Clamped to +-largest; and how many had to be."""
         clamped = np.clip(exact, -self.largest, self.largest)
         return clamped, int(np.count_nonzero(clamped != exact))
 
@@ -125,6 +169,20 @@ class Float32Numbers:
         """v * retained."""
         product: Array = v * self.q.retained[ids]
         return product
+
+    def integrate(
+        self, v: Array, current: Array, acc: Array, taken: Array, ids: Ids, model: Dynamics
+    ) -> tuple[Array, Array, int]:
+        """leak(v) + acc + b, or + the current after or before leak(c) + acc + b; one addition after the other."""
+        bias = self.q.bias[ids]
+        with np.errstate(over="ignore"):
+            if model.current:
+                after, first = self._cut(current * self.q.current_retained[ids] + acc + bias)
+                v = self.leak(v, ids) + (after if model.current == "new" else current)
+            else:
+                after, first, v = current, 0, self.leak(v, ids) + acc + bias
+            v, second = self._cut(v - taken)
+        return v, after, first + second
 
     def bits(self, v: Array) -> U32:
         """The bits, with -0 taken as +0."""
@@ -177,6 +235,8 @@ class Reference:
         self.is_driven = np.array([p.psp_factor > 0 for p in q.projections], np.bool_)[projection]
         delay = np.array([p.delay for p in q.projections], np.int64)[projection]
         self.rows = {int(d): self._index_rows(np.flatnonzero(delay == d)) for d in np.unique(delay)}
+        self.parts, self.model_of_part = self._parts()
+        self.is_graded = np.array([m is not None and m.graded for m in (a.dynamics for a in q.areas)], np.bool_)
         self.plastic = [(slice(*q.projection_start[i : i + 2]), p) for i, p in enumerate(q.projections) if p.learning]
         windows = [p.learning.window for p in q.projections if p.learning]
         self.depth = max([1, *self.rows, *windows])
@@ -203,6 +263,8 @@ class Reference:
         self.weight: Array = self.q.weight.copy()
         self.psp = np.zeros(neurons, np.int32)
         """int32 (neurons,) 0..255: potential at the last firing, for projections that it drives."""
+        self.current: Array = np.zeros(neurons, self.q.types.potential)
+        """Synaptic currents of trained models."""
         self.acc: Array = np.zeros(neurons, self.numbers.accumulator)
         self.touched = np.zeros(neurons, np.bool_)
         self.counts = Counters(0, 0, 0, 0)
@@ -277,9 +339,10 @@ class Reference:
         events = sum(self._propagate(d, self.history[d - 1]) for d in sorted(self.rows) if d > 0)
 
         updated, fired, saturations = [], [], 0
-        for part in self._parts():
+        for index, part in enumerate(self.parts):
             ids = part[self.touched[part]] if self.q.candidates_only else part
-            fires, clamped = self._update(ids)
+            model = self.model_of_part[index]
+            fires, clamped = self._update(ids) if model is None else self._update_trained(ids, model)
             self.acc[ids] = 0
             self.touched[ids] = False
             if 0 in self.rows:
@@ -300,11 +363,13 @@ class Reference:
         self._hash(np.concatenate(updated), self.history[0])
         return self.history[0]
 
-    def _parts(self) -> list[Ids]:
-        """Neurons that are updated together: all of them, or area by area where rows without delay join areas."""
-        if 0 not in self.rows or not self.q.areas:
-            return [self.everyone]
-        return [self.everyone[area.first : area.first + area.count] for area in self.q.areas]
+    def _parts(self) -> tuple[list[Ids], list[Dynamics | None]]:
+        """Neurons that are updated together: all of them, or area by area where neuron models differ or rows without
+        delay join areas; and their models."""
+        models = [area.dynamics for area in self.q.areas]
+        if (0 not in self.rows and not any(models)) or not models:
+            return [self.everyone], [None]
+        return [self.everyone[area.first : area.first + area.count] for area in self.q.areas], models
 
     def _propagate(self, delay: int, sources: Ids) -> int:
         """Add the rows of one delay of the neurons `sources`, one after the other -> their synapses."""
@@ -312,7 +377,10 @@ class Reference:
         length = start[sources + 1] - start[sources]
         begin = np.cumsum(length) - length  # where each row begins in the result
         synapses = order[np.arange(length.sum()) + np.repeat(start[sources] - begin, length)]
-        psp = np.where(self.is_driven[synapses], self.psp[self.q.source[synapses]], 1)
+        source = self.q.source[synapses]
+        psp: Array = np.where(self.is_driven[synapses], self.psp[source], 1)
+        if np.any(graded := self.is_graded[self.q.area_of_neuron[source]]):
+            psp = np.where(graded, self.potential[source].astype(self.working), psp)
         amounts = self.numbers.contributions(self.weight[synapses], synapses, psp)
         self._inject(self.target[synapses], amounts)
         return len(synapses)
@@ -339,37 +407,78 @@ class Reference:
 
     def _update(self, ids: Ids) -> tuple[Ids, int]:
         """One burst of each of these neurons -> the ids that fired, and how many potentials were clamped."""
-        q = self.q
         kept = np.where(self.accumulates[ids], self.potential[ids], self.potential.dtype.type(0)).astype(self.working)
         countdown, count = self.countdown[ids], self.fire_count[ids]
         fire_limit = self.fire_limit[ids]
 
-        resting = countdown > 0
-        awake = ~resting
-        countdown[resting] -= 1
-        count[resting & (countdown == 0) & (fire_limit > 0) & (count >= fire_limit)] = 0
-
+        awake = self._count_down(countdown, count, fire_limit)
         v = kept
         v[awake], saturations = self.numbers.add(kept[awake], self.acc[ids[awake]], ids[awake])
 
-        met = awake & (q.threshold[ids] <= v) & (v <= q.limit[ids])
+        fires, exhausted = self._test(v, awake, count, ids)
+        silent = awake & ~exhausted & ~fires
+        v[silent] = self.numbers.leak(v[silent], ids[silent])
+        self.psp[ids[fires]] = self.numbers.psp(v[fires], ids[fires])
+        v[fires] = 0
+        self._pause(countdown, count, fires, ids)
+
+        self.potential[ids], self.countdown[ids], self.fire_count[ids] = v, countdown, count
+        return ids[fires], saturations
+
+    def _update_trained(self, ids: Ids, model: Dynamics) -> tuple[Ids, int]:
+        """The same for an area with a neuron model: leak first, then input, then the test."""
+        q, none = self.q, self.potential.dtype.type(0)
+        v = np.where(self.accumulates[ids], self.potential[ids], none).astype(self.working)
+        countdown, count = self.countdown[ids], self.fire_count[ids]
+        awake = self._count_down(countdown, count, self.fire_limit[ids])
+        reset = q.reset[ids].astype(self.working)
+        late = np.isin(ids, self.history[0]) if model.late else np.zeros(len(ids), np.bool_)
+        if model.reset == "value":
+            v[late], late = reset[late], np.zeros(len(ids), np.bool_)
+        taken = np.where(late & (model.reset == "subtract"), reset, self.working.type(0))
+
+        current = self.current[ids].astype(self.working)
+        v[awake], current[awake], clamped = self.numbers.integrate(
+            v[awake], current[awake], self.acc[ids[awake]], taken[awake], ids[awake], model
+        )
+        fires, _ = self._test(v, awake, count, ids)
+        if model.graded:
+            fires = awake & (v != 0)
+        elif not model.late and model.reset == "value":
+            v[fires] = reset[fires]
+        elif not model.late and model.reset == "subtract":
+            v[fires], cut = self.numbers.take(v[fires], reset[fires])
+            clamped += cut
+        self._pause(countdown, count, fires, ids)
+
+        self.potential[ids], self.current[ids] = v, current
+        self.countdown[ids], self.fire_count[ids] = countdown, count
+        return ids[fires], clamped
+
+    def _count_down(self, countdown: Array, count: Array, fire_limit: Array) -> Mask:
+        """Blocked neurons count down; who is awake."""
+        resting = countdown > 0
+        countdown[resting] -= 1
+        count[resting & (countdown == 0) & (fire_limit > 0) & (count >= fire_limit)] = 0
+        return ~resting
+
+    def _test(self, v: Array, awake: Mask, count: Array, ids: Ids) -> tuple[Mask, Mask]:
+        """Who fires, and who is kept from it by the fire limit; counts of those that do not fire end."""
+        fire_limit = self.fire_limit[ids]
+        met = awake & (self.q.threshold[ids] <= v) & (v <= self.q.limit[ids])
         exhausted = met & (fire_limit > 0) & (count >= fire_limit)
         fires = met & ~exhausted
         fires[fires] = self._draws(ids[fires])
-        silent = awake & ~exhausted & ~fires
+        count[awake & ~fires] = 0
+        return fires, exhausted
 
-        count[exhausted | silent] = 0
-        v[silent] = self.numbers.leak(v[silent], ids[silent])
-
-        self.psp[ids[fires]] = self.numbers.psp(v[fires], ids[fires])
-        v[fires] = 0
+    def _pause(self, countdown: Array, count: Array, fires: Mask, ids: Ids) -> None:
+        """What firing does to countdowns and counts."""
+        fire_limit = self.fire_limit[ids]
         count[fires & (fire_limit > 0)] += 1
         countdown[fires] = self.refractory[ids[fires]]
         tired = fires & (fire_limit > 0) & (count == fire_limit)
         countdown[tired] += self.snooze[ids[tired]]
-
-        self.potential[ids], self.countdown[ids], self.fire_count[ids] = v, countdown, count
-        return ids[fires], saturations
 
     def _draws(self, ids: Ids) -> Mask:
         """Which of these neurons, all at threshold, pass their excitability's draw of this burst."""

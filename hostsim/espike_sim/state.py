@@ -30,7 +30,7 @@ class State:
 
 def potential_unit(q: QuantizedConnectome) -> NDArray[np.float64]:
     """float64 (neurons,): potential per unit of a stored potential (docs/numbers.md, Units); fp32: 1."""
-    return (q.scale / (1 << q.guard_bits.astype(np.int64)))[q.area_of_neuron]
+    return q.scale_of_neuron / (1 << q.guard_bits.astype(np.int64))[q.area_of_neuron]
 
 
 def take(engine: Reference) -> State:

@@ -172,8 +172,8 @@ class CodedNetwork(Network, Protocol):
         """int8 or fp32."""
 
     @property
-    def scale(self) -> NDArray[np.float64]:
-        """float64 (areas,): potential units per code."""
+    def scale_of_neuron(self) -> NDArray[np.float64]:
+        """float64 (neurons,): potential units per code of each neuron's input."""
 
     @property
     def stimulus_limit(self) -> NDArray[Any]:
@@ -197,7 +197,7 @@ def code(stimulus: Stimulus, q: CodedNetwork) -> CodedStimulus:
     value: NDArray[Any]
     with np.errstate(over="ignore"):
         if q.precision == "int8":
-            value = np.floor(stimulus.amount / q.scale[area] + 0.5)
+            value = np.floor(stimulus.amount / q.scale_of_neuron[stimulus.neuron] + 0.5)
         else:
             value = stimulus.amount.astype(np.float32) + np.float32(0)  # -0 + 0 = +0
     kept = np.clip(value, -limit, limit) + value.dtype.type(0)  # a limit of 0 gives no -0

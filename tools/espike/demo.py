@@ -19,6 +19,7 @@ from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
+from espike_sim.state import potential_unit
 
 from . import engines, network, plot
 from . import genome as genomes
@@ -125,8 +126,7 @@ def traces(
     engine = Host(ImageView(pack(quantized).data))
     engine.reset(track_potentials=False)
     ids = np.array(neurons)
-    area = quantized.area_of_neuron[ids]
-    unit = quantized.scale[area] / (1 << quantized.guard_bits[area].astype(np.int64))
+    unit = potential_unit(quantized)[ids]
     found = np.zeros((bursts, len(ids)))
     for burst in range(bursts):
         engine.run(1, coded.between(burst + 1, burst + 1) if coded is not None else None)

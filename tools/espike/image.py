@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Collection, Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espike_sim.connectome import area_meta
+from espike_sim.dynamics import CURRENTS, RESETS, Dynamics
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome, accumulator_bound
 
@@ -26,6 +28,7 @@ _TAIL_OFFSET, _BLOCKS_OFFSET = 16, 60
 NEURONS_MOST = 1 << 28
 PRECISION_CODES = {"int8": 1, "fp16": 2, "fp32": 3}
 PARAMETERS = ("threshold", "limit", "retained", "refractory", "fire_limit", "snooze", "fire_draw")
+MODEL_PARAMETERS = ("reset", "bias", "current_retained")
 
 _ACCUMULATE, _WIDE_INPUT = 1, 2
 U32 = NDArray[np.uint32]
@@ -89,15 +92,31 @@ def _area_record(
     flags = _ACCUMULATE * area.accumulate | _WIDE_INPUT * wide | int(q.guard_bits[index]) << 8
     flags |= _counter_bytes(pause) << 12 | _counter_bytes(int(q.fire_limit[part].max())) << 14
     psp_factor = max([0, *(p.psp_factor for p in q.projections if p.source == index)])
+    columns, words = _parameters([getattr(q, name)[part] for name in PARAMETERS], body)
+    model = 0 if area.dynamics is None else _model(q, index, area.dynamics, body)
+    return [area.count, flags, columns, *words, _word(q.stimulus_limit[index]), *projections, psp_factor, model, 0]
+
+
+def _model(q: QuantizedConnectome, index: int, dynamics: Dynamics, body: _Body) -> int:
+    """Offset of the record of an area's neuron model (docs/image.md, Neuron models)."""
+    area = q.areas[index]
+    part = slice(area.first, area.first + area.count)
+    flags = RESETS.index(dynamics.reset) | dynamics.late << 2 | dynamics.graded << 3
+    flags |= CURRENTS.index(dynamics.current) << 4 | int(q.current_shift[index]) << 8
+    columns, words = _parameters([getattr(q, name)[part] for name in MODEL_PARAMETERS], body)
+    return body.add("records", _words([flags, columns, *words, 0, 0, 0]))
+
+
+def _parameters(values: list[NDArray[Any]], body: _Body) -> tuple[int, list[int]]:
+    """Parameters as words: a value that all neurons share, or the offset of a column, whose bit is set in the first."""
     columns, words = 0, []
-    for bit, name in enumerate(PARAMETERS):
-        values = getattr(q, name)[part]
-        if np.all(values == values[0]):
-            words.append(_word(values[0]))
+    for bit, each in enumerate(values):
+        if np.all(each == each[0]):
+            words.append(_word(each[0]))
         else:
             columns |= 1 << bit
-            words.append(body.add("parameters", values.astype(values.dtype.newbyteorder("<")).tobytes()))
-    return [area.count, flags, columns, *words, _word(q.stimulus_limit[index]), *projections, psp_factor, 0, 0]
+            words.append(body.add("parameters", each.astype(each.dtype.newbyteorder("<")).tobytes()))
+    return columns, words
 
 
 def _history(q: QuantizedConnectome) -> int:
@@ -224,8 +243,14 @@ def with_test(packed: Packed, test: bytes) -> Packed:
     return _sealed(packed.data[_TAIL_OFFSET:HEADER_BYTES], body, {**sizes, "test": len(body) - end + HEADER_BYTES})
 
 
+def _compact(values: NDArray[np.float64]) -> str:
+    """Numbers of binary32 as base64 of zlib's deflate of their bytes."""
+    return base64.b64encode(zlib.compress(values.astype("<f4").tobytes(), 9)).decode()
+
+
 def _meta(q: QuantizedConnectome) -> dict[str, Any]:
-    return {
+    scales = {} if not len(q.neuron_scale) else {"neuron_scale": _compact(q.neuron_scale)}
+    return scales | {
         "areas": [area_meta(area) for area in q.areas],
         "scale": q.scale.tolist(),
         "guard_bits": q.guard_bits.tolist(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +180,7 @@ class Network:
 
     precision: str
     areas: tuple[Area, ...]
-    scale: NDArray[np.float64]  # (areas,)
+    scale_of_neuron: NDArray[np.float64]  # (neurons,)
     stimulus_limit: NDArray[Any]  # (areas,)
 
     @property
@@ -205,7 +207,13 @@ def read_network(meta: bytes, precision: str, where: str) -> Network:
         limit = np.array(values["stimulus_limit"], NUMBER_TYPES[precision].input)
         if not len(areas) == len(scale) == len(limit):
             raise ValueError
-    except (ValueError, KeyError, TypeError, OverflowError):
+        counts = [area.count for area in areas]
+        scale = np.repeat(scale, counts)
+        if "neuron_scale" in values:
+            scale = np.frombuffer(zlib.decompress(base64.b64decode(values["neuron_scale"])), "<f4").astype(np.float64)
+        if len(scale) != sum(counts):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, OverflowError, zlib.error):
         raise EspikeError("the image's meta is not espike's", where=where, do="pack it again") from None
     return Network(precision, areas, scale, limit)
 

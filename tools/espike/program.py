@@ -41,7 +41,7 @@ def program(image: bytes, bursts: int, stimulus: CodedStimulus | None) -> Progra
 def kernel(view: ImageView) -> str:
     """The kernel that an image needs, as engine.h calls it."""
     learns = view.view.learning_count or view.view.is_driven
-    return f"spk_kernel_{view.precision}" + ("_learning" if learns else "")
+    return f"spk_kernel_{view.precision}" + ("_learning" if learns else "_trained" if view.view.has_models else "")
 
 
 def template(name: str) -> str:

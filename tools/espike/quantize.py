@@ -61,7 +61,7 @@ def _check_pauses(c: Connectome) -> None:
 def _common(c: Connectome) -> dict[str, Any]:
     return {
         "candidates_only": c.candidates_only,
-        "areas": c.areas,
+        "areas": tuple(replace(a, dynamics=a.dynamics and replace(a.dynamics, strict=False)) for a in c.areas),
         "refractory": c.refractory,
         "fire_limit": c.fire_limit,
         "snooze": c.snooze,
@@ -79,6 +79,7 @@ def _common(c: Connectome) -> dict[str, Any]:
 def _floats(c: Connectome, precision: str) -> QuantizedConnectome:
     """fp32 as it is; fp16 rounded to binary16, what lies beyond 65504 cut to it."""
     count, types = len(c.areas), NUMBER_TYPES[precision]
+    infinity = np.dtype(types.potential).type(np.inf)
     most = float(np.finfo(types.weight).max)
 
     def stored(values: NDArray[np.float32]) -> NDArray[Any]:
@@ -92,6 +93,16 @@ def _floats(c: Connectome, precision: str) -> QuantizedConnectome:
         low, high = stored(np.array([learning.low, learning.high], np.float32)).tolist()
         return replace(learning, low=low, high=high)
 
+    threshold, limit = stored(c.threshold), stored(c.limit)
+    has_current = np.zeros(c.neurons, np.bool_)
+    for area in c.areas:
+        part, dynamics = slice(area.first, area.first + area.count), area.dynamics
+        if dynamics is not None:
+            has_current[part] = bool(dynamics.current)
+            if dynamics.strict:
+                threshold[part] = np.nextafter(threshold[part], infinity)
+            if not dynamics.fires:
+                threshold[part], limit[part] = most, 0
     cut = np.abs(c.weight) > most
     return QuantizedConnectome(
         precision=precision,
@@ -102,8 +113,11 @@ def _floats(c: Connectome, precision: str) -> QuantizedConnectome:
         guard_bits=np.zeros(count, np.uint8),
         scale=np.ones(count),
         stimulus_limit=np.full(count, FP32_MOST, np.float32),
-        threshold=stored(c.threshold),
-        limit=stored(c.limit),
+        threshold=threshold,
+        limit=limit,
+        reset=stored(c.reset),
+        bias=c.bias + np.float32(0),
+        current_retained=np.where(has_current, 1.0 - c.current_leak, 0).astype(np.float32),
         retained=(1.0 - c.leak).astype(np.float32),
         weight=stored(c.weight),
         power_value=c.power_amount + np.float32(0),

@@ -21,7 +21,11 @@ typedef struct spk_kernel spk_kernel_t;
 extern const spk_kernel_t spk_kernel_int8;
 extern const spk_kernel_t spk_kernel_fp16;
 extern const spk_kernel_t spk_kernel_fp32;
-/* The same for images whose weights learn, or are driven by the potential of their source. */
+/* The same for networks with neuron models (trained ones) as well. */
+extern const spk_kernel_t spk_kernel_int8_trained;
+extern const spk_kernel_t spk_kernel_fp16_trained;
+extern const spk_kernel_t spk_kernel_fp32_trained;
+/* All of it, and images whose weights learn, or are driven by the potential of their source. */
 extern const spk_kernel_t spk_kernel_int8_learning;
 extern const spk_kernel_t spk_kernel_fp16_learning;
 extern const spk_kernel_t spk_kernel_fp32_learning;
@@ -64,8 +68,8 @@ size_t spk_engine_ram_bytes(const spk_image_t *image);
 /* Start at burst 0 with zero state in `ram` (8-byte aligned, ram_bytes >= spk_engine_ram_bytes(image)).
  * image and ram must outlive the engine. `track_potentials` != 0 keeps the hash with potentials, which costs time
  * in proportion to the neurons in every burst. Call again to reset. Ledgers are dropped: track them again.
- * Returns SPK_OK, SPK_ERROR_PRECISION, SPK_ERROR_LEARNING, SPK_ERROR_RAM, SPK_ERROR_FLOAT, or SPK_ERROR_LAYOUT where a
- * learning record is out of range. */
+ * Returns SPK_OK, SPK_ERROR_PRECISION, SPK_ERROR_LEARNING, SPK_ERROR_MODEL, SPK_ERROR_RAM, SPK_ERROR_FLOAT, or
+ * SPK_ERROR_LAYOUT or _PARAMETER where a learning record or a neuron model is out of range. */
 int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_kernel_t *kernel, void *ram,
                     size_t ram_bytes, int track_potentials);
 

@@ -34,6 +34,7 @@ typedef enum {
     SPK_ERROR_LEARNING = -21,  /* weights learn or are driven by potentials: the kernel is none that learns */
     SPK_ERROR_FLASH = -22,     /* the flash did not take what was written */
     SPK_ERROR_TRANSFER = -23,  /* a transfer's header is damaged, or its bytes do not make the image it names */
+    SPK_ERROR_MODEL = -24,     /* areas have neuron models: the kernel is none that knows them */
 } spk_error_t;
 
 /* A short name for an error code, "ok" for any non-negative value; static text, never NULL. */

@@ -50,6 +50,7 @@ typedef struct {
     uint16_t delay_most;          /* longest delay of a projection, bursts */
     uint8_t has_delay_zero;       /* 1: some projection arrives in the burst it starts in */
     uint8_t is_driven;            /* 1: potentials drive some of the weights */
+    uint8_t has_models;           /* 1: some areas have neuron models of trained networks */
     uint8_t precision;            /* SPK_PRECISION_... */
     uint8_t candidates_only;      /* 1: neurons are updated only in bursts in which input reached them */
     const struct spk_expansion *expansion; /* NULL, or rows that spk_expand decoded */
