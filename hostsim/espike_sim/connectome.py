@@ -20,6 +20,7 @@ from .dynamics import Dynamics, dynamics_from_meta
 from .errors import EspikeError
 from .generator import Wiring, wiring_from_meta
 from .learning import Learning, check_delay, learning_from_meta
+from .senses import Senses, senses_from_meta
 
 FORMAT, VERSION = "connectome", 1
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -118,6 +119,8 @@ class Quantization:
     """A value outside its range is an error; False: it is clamped, counted and said."""
     log_quantization_loss: bool = False
     """Packing prints the quantization report."""
+    bits: dict[str, int] = field(default_factory=dict)
+    """2..8 by area id: int8 weights into that area, which has a neuron model, take at most 2^bits - 1 levels."""
 
     @property
     def span(self) -> float:
@@ -127,13 +130,15 @@ class Quantization:
     def as_json(self) -> dict[str, Any]:
         """JSON values; empty where nothing is asked."""
         made: dict[str, Any] = {"ranges": dict(self.ranges)} if self.ranges else {}
+        made |= {"bits": dict(self.bits)} if self.bits else {}
         flags = ("strict_bounds", "log_quantization_loss")
         return made | {name: True for name in flags if getattr(self, name)}
 
 
 def _quantization_from_meta(meta: dict[str, Any]) -> Quantization:
     ranges = {name: float(value) for name, value in meta.get("ranges", {}).items() if name in RANGES}
-    return Quantization(ranges, bool(meta.get("strict_bounds")), bool(meta.get("log_quantization_loss")))
+    bits = {str(area): int(value) for area, value in meta.get("bits", {}).items()}
+    return Quantization(ranges, bool(meta.get("strict_bounds")), bool(meta.get("log_quantization_loss")), bits)
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,8 @@ class Connectome:
         default_factory=_none
     )  # (neurons,) potential after a spike, or what a spike takes away; areas with dynamics alone
     bias: F32 = field(default_factory=_none)  # (neurons,) added in every burst; areas with dynamics alone
+    senses: Senses | None = None
+    """Encoders and decoder (docs/senses.md)."""
     current_leak: F64 = field(default_factory=_none64)  # (neurons,) fraction of the current lost per burst, 0..1
 
     @property
@@ -318,6 +325,13 @@ def _check(c: Connectome, where: str) -> None:
         raise EspikeError("power neurons are not ascending, or lack an amount", where=where)
     if len(c.power_neuron) and c.power_neuron[-1] >= c.neurons:
         raise EspikeError(f"power neuron {c.power_neuron[-1]} does not exist", where=where)
+    if c.senses is not None:
+        c.senses.check(c.areas, where)
+    known = {area.id for area in c.areas if area.dynamics is not None}
+    for name, bits in c.quantization.bits.items():
+        if name not in known or not 2 <= bits <= 8:
+            do = "name an area of a trained network, and 2..8 bits"
+            raise EspikeError(f"weights into area {name} are asked for in {bits} bits", where=where, do=do)
     if c.precision not in PRECISIONS:
         raise EspikeError(f"precision {c.precision!r} is unknown", where=where, do="use " + ", ".join(PRECISIONS))
 
@@ -327,6 +341,8 @@ def _encode(c: Connectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     meta["areas"] = [area_meta(area) for area in c.areas]
     meta["mappings"] = [_mapping_meta(mapping) for mapping in c.mappings]
     meta |= {name: getattr(c, name) for name in _META}
+    if c.senses is not None:
+        meta["senses"] = c.senses.as_json()
     if asked := c.quantization.as_json():  # absent where nothing is asked: most files
         meta["quantization"] = asked
     names = [*_NEURON_ARRAYS, *_SYNAPSE_ARRAYS, "mapping_start", "power_neuron", "power_amount"]
@@ -349,6 +365,7 @@ def load(path: Path) -> Connectome:
         values: dict[str, Any] = {name: meta[name] for name in _META}
         notes = tuple(str(note) for note in meta["notes"])
         values["quantization"] = _quantization_from_meta(meta.get("quantization", {}))
+        values["senses"] = senses_from_meta(meta.get("senses"), where)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EspikeError(f"meta is damaged ({error})", where=where) from None
     neurons = sum(area.count for area in areas)

@@ -21,6 +21,7 @@ from .connectome import Area, area_from_meta, area_meta, check_areas, check_dyna
 from .errors import EspikeError
 from .generator import Generator, generator_from_meta
 from .learning import Learning, check_delay, learning_from_meta
+from .senses import Senses, senses_from_meta
 
 FORMAT, VERSION = "quantized-connectome", 1
 ALWAYS = 0xFFFFFFFF
@@ -124,6 +125,7 @@ class QuantizedConnectome:
     connectome_hash: str = ""
     report: dict[str, Any] = field(default_factory=dict)
     """The quantization report (JSON values); not part of the hash."""
+    senses: Senses | None = None
     current_shift: NDArray[np.uint8] = field(
         default_factory=_zeros("|u1")
     )  # (areas,) a current counts 2^-shift; 0..15, fp32: 0
@@ -213,6 +215,8 @@ def _check(q: QuantizedConnectome, where: str) -> None:
     for name, (dtype, shape) in (_layout(q.precision) | _trained_layout(q.precision)).items():
         npzfile.take({name: getattr(q, name)}, name, dtype, counts[shape], where)
     _check_trained(q, where)
+    if q.senses is not None:
+        q.senses.check(q.areas, where)
     ends = [(p.source, p.target) for p in q.projections]
     check_synapses(q.areas, ends, q.projection_start, q.source, q.target, where)
     for index, p in enumerate(q.projections):
@@ -355,6 +359,8 @@ def _encode(q: QuantizedConnectome) -> tuple[dict[str, Any], npzfile.Arrays]:
     meta["projections"] = [_projection_meta(projection) for projection in q.projections]
     for name in ("precision", "candidates_only", "timestep_s", "genome_hash", "connectome_hash"):
         meta[name] = getattr(q, name)
+    if q.senses is not None:
+        meta["senses"] = q.senses.as_json()
     trained = [name for name in (*_trained_layout(q.precision), "neuron_scale") if np.any(getattr(q, name))]
     return meta, {name: getattr(q, name) for name in (*_layout(q.precision), *trained)}
 
@@ -392,6 +398,7 @@ def load(path: Path) -> QuantizedConnectome:
             genome_hash=str(meta["genome_hash"]),
             connectome_hash=str(meta["connectome_hash"]),
             report=json.loads(json.dumps(meta["report"])),
+            senses=senses_from_meta(meta.get("senses"), where),
             **taken,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

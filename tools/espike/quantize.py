@@ -20,8 +20,10 @@ from espike_sim.pcg import fire_draw
 from espike_sim.quantized import NO_LIMIT, NUMBER_TYPES, Projection, QuantizedConnectome
 
 from .bounds import within_ranges
-from .rounding import Rounded
+from .calibration import Calibration
+from .rounding import Rounded, to_nearest
 from .scales import LEAK_UNITS, POTENTIAL_MOST, THRESHOLD_UNITS, Inputs, Scale, inputs_of, scale_of
+from .trained import TrainedScale, thresholds, trained_report, trained_scales
 
 LOST_MOST = 0.001
 """Share of an area's synapses that may round to nothing without a line: sums are kept (rounding.py)."""
@@ -33,8 +35,10 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 
-def quantize(c: Connectome, precision: str | None = None) -> QuantizedConnectome:
-    """Every number of `c` at a precision (None: what its genome asks for).
+def quantize(
+    c: Connectome, precision: str | None = None, calibration: Calibration | None = None
+) -> QuantizedConnectome:
+    """Every number of `c` at a precision (None: what its genome asks for); calibration: what samples showed, for int8.
 
     Raises: EspikeError where the precision is not run, or a refractory period does not fit.
     """
@@ -45,7 +49,7 @@ def quantize(c: Connectome, precision: str | None = None) -> QuantizedConnectome
             do="choose --precision " + " or --precision ".join(NUMBER_TYPES),
         )
     _check_pauses(c)
-    return _int8(c) if chosen == "int8" else _floats(c, chosen)
+    return _int8(c, calibration) if chosen == "int8" else _floats(c, chosen)
 
 
 def _check_pauses(c: Connectome) -> None:
@@ -71,6 +75,7 @@ def _common(c: Connectome) -> dict[str, Any]:
         "target": c.target,
         "power_neuron": c.power_neuron,
         "timestep_s": c.timestep_s,
+        "senses": c.senses,
         "genome_hash": c.genome_hash,
         "connectome_hash": c.hash,
     }
@@ -94,11 +99,9 @@ def _floats(c: Connectome, precision: str) -> QuantizedConnectome:
         return replace(learning, low=low, high=high)
 
     threshold, limit = stored(c.threshold), stored(c.limit)
-    has_current = np.zeros(c.neurons, np.bool_)
     for area in c.areas:
         part, dynamics = slice(area.first, area.first + area.count), area.dynamics
         if dynamics is not None:
-            has_current[part] = bool(dynamics.current)
             if dynamics.strict:
                 threshold[part] = np.nextafter(threshold[part], infinity)
             if not dynamics.fires:
@@ -117,7 +120,7 @@ def _floats(c: Connectome, precision: str) -> QuantizedConnectome:
         limit=limit,
         reset=stored(c.reset),
         bias=c.bias + np.float32(0),
-        current_retained=np.where(has_current, 1.0 - c.current_leak, 0).astype(np.float32),
+        current_retained=np.where(_has_current(c), 1.0 - c.current_leak, 0).astype(np.float32),
         retained=(1.0 - c.leak).astype(np.float32),
         weight=stored(c.weight),
         power_value=c.power_amount + np.float32(0),
@@ -137,39 +140,66 @@ def _retained(leak: F64) -> NDArray[np.uint16]:
     return np.where(leak > 0, np.minimum(retained, 32767), 32768).astype(np.uint16)
 
 
-def _int8(given: Connectome) -> QuantizedConnectome:
+def _int8(given: Connectome, calibration: Calibration | None) -> QuantizedConnectome:
     c, clamps = within_ranges(given)
     areas = inputs_of(c)
-    scales = [scale_of(area) for area in areas]
-    threshold, limit = np.zeros(c.neurons, np.int16), np.zeros(c.neurons, np.int16)
+    trained = trained_scales(c, areas, calibration)
+    scales: list[Scale | TrainedScale] = [trained.get(i) or scale_of(area) for i, area in enumerate(areas)]
+    threshold, limit, reset = np.zeros((3, c.neurons), np.int16)
+    bias, neuron_scale = np.zeros(c.neurons, np.int32), np.zeros(c.neurons)
     power: list[I64] = []
     report = []
     for index, (area, scale) in enumerate(zip(areas, scales, strict=True)):
-        threshold[area.part] = _potentials(c.threshold[area.part], scale.unit)
-        limit[area.part] = _potentials(c.limit[area.part], scale.unit)
-        power.append(scale.power(area))
-        row = {"area": c.areas[index].id, **_area_report(c, area, scale, threshold, limit)}
+        row: dict[str, Any] = {"area": c.areas[index].id}
+        neuron_scale[area.part] = scale.code
+        if isinstance(scale, TrainedScale):
+            threshold[area.part], limit[area.part] = thresholds(c, c.areas[index], scale.unit)
+            reset[area.part] = np.clip(to_nearest(c.reset[area.part] / scale.unit), -POTENTIAL_MOST, POTENTIAL_MOST)
+            bias[area.part] = to_nearest(c.bias[area.part] * (1 << scale.guard_bits) / scale.code)
+            codes = to_nearest(area.power / scale.code[area.power_at])
+            power.append(np.clip(codes, -scale.limit, scale.limit))
+            row |= trained_report(c, index, scale, threshold[area.part])
+        else:
+            threshold[area.part] = _potentials(c.threshold[area.part], scale.unit)
+            limit[area.part] = _potentials(c.limit[area.part], scale.unit)
+            power.append(scale.power(area))
+            row |= _area_report(c, area, scale, threshold, limit)
         report.append(row | clamps.get(c.areas[index].id, {}))
     quantized_report: dict[str, Any] = {"precision": "int8", "areas": report}
     if c.quantization.log_quantization_loss:
         quantized_report["log_quantization_loss"] = True
+    has_current = _has_current(c)
     return QuantizedConnectome(
         precision="int8",
         guard_bits=np.array([scale.guard_bits for scale in scales], np.uint8),
-        scale=np.array([scale.code for scale in scales], np.float64),
+        scale=np.array([float(np.median(scale.code)) for scale in scales], np.float64),
         stimulus_limit=np.array([scale.limit for scale in scales], np.int32),
         threshold=threshold,
         limit=limit,
         retained=_retained(c.leak),
         power_value=np.concatenate([np.zeros(0, np.int64), *power]).astype(np.int32),
         report=quantized_report,
+        reset=reset,
+        bias=bias,
+        current_retained=np.where(has_current, _retained(c.current_leak), 0).astype(np.uint16),
+        current_shift=np.array([getattr(scale, "current_shift", 0) for scale in scales], np.uint8),
+        neuron_scale=neuron_scale if trained else np.zeros(0),
         **(_common(given) | _projections(c, areas, scales)),
     )
 
 
-def _projections(c: Connectome, areas: list[Inputs], scales: list[Scale]) -> dict[str, Any]:
+def _has_current(c: Connectome) -> NDArray[np.bool_]:
+    has = [area.dynamics is not None and bool(area.dynamics.current) for area in c.areas]
+    return np.repeat(np.array(has, np.bool_), [area.count for area in c.areas])
+
+
+def _projections(c: Connectome, areas: list[Inputs], scales: list[Scale | TrainedScale]) -> dict[str, Any]:
     """Projections and their synapses: a mapping becomes one for each shift that its weights have."""
-    rounded = {m.index: scale.rounded(area, m) for area, scale in zip(areas, scales, strict=True) for m in area.mapped}
+    rounded = {
+        m.index: scale.codes[m.index] if isinstance(scale, TrainedScale) else scale.rounded(area, m)
+        for area, scale in zip(areas, scales, strict=True)
+        for m in area.mapped
+    }
     made: list[Projection] = []
     sources: list[NDArray[np.uint32]] = []
     targets: list[NDArray[np.uint32]] = []
@@ -181,8 +211,7 @@ def _projections(c: Connectome, areas: list[Inputs], scales: list[Scale]) -> dic
             drawn = None
             if m.wiring is not None and len(codes.shifts) == 1:
                 drawn = m.wiring.coded(c.weight[part], codes.code)
-            factor = _psp_factor(c, m, scales[m.source].unit) if m.driven else 0
-            learning = None if m.learning is None else _steps(m.learning, scales[m.target].code * (1 << shift))
+            factor, learning = _psp_factor(c, m, scales[m.source]), _steps(c, m, scales[m.target], shift)
             made.append(Projection(m.source, m.target, m.rule, shift, drawn, m.delay, factor, learning))
             sources.append(c.source[part][of_band])
             targets.append(c.target[part][of_band])
@@ -201,17 +230,26 @@ def _band(codes: Rounded, shift: int) -> slice | NDArray[np.bool_]:
     return slice(None) if len(codes.shifts) < 2 else codes.shift == shift
 
 
-def _psp_factor(c: Connectome, m: Mapping, unit: float) -> int:
-    """65536 times the potential of a unit of the source area, which makes a potential a psp of 0..255."""
-    factor = round(65536 * unit)
+def _psp_factor(c: Connectome, m: Mapping, scale: Scale | TrainedScale) -> int:
+    """65536 times the potential of a unit of the source area, which makes a potential a psp of 0..255; 1 where neurons
+    are graded, 0 where nothing is driven."""
+    if not m.driven or isinstance(scale, TrainedScale):
+        return int(m.driven)
+    factor = round(65536 * scale.unit)
     if not 1 <= factor < 1 << 32:
         what = f"potentials of {THRESHOLD_UNITS} units are too small or too large to drive weights"
         raise EspikeError(what, where=f"area {c.areas[m.source].id}", do="scale its threshold, or run it in fp32")
     return factor
 
 
-def _steps(rule: Learning, code: float) -> Learning:
+def _steps(c: Connectome, m: Mapping, scale: Scale | TrainedScale, shift: int) -> Learning | None:
     """A rule in codes: steps that are not 0 stay at least 1."""
+    if m.learning is None:
+        return None
+    if isinstance(scale, TrainedScale):
+        what = "weights learn into an area whose neurons have scales of their own"
+        raise EspikeError(what, where=f"area {c.areas[m.target].id}", do="run it in fp32, or fix them")
+    code, rule = scale.code * (1 << shift), m.learning
 
     def whole(value: float) -> int:
         nearest = math.floor(value / code + 0.5)
