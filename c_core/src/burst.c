@@ -134,6 +134,10 @@ int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_ke
     return SPK_OK;
 }
 
+int spk_engine_reset(spk_engine_t *engine) {
+    return spk_engine_init(engine, engine->image, engine->kernel, engine->arena, SIZE_MAX, engine->track_potentials);
+}
+
 uint32_t spk_engine_area_first(const spk_engine_t *engine, uint32_t area) {
     return spk_area_state(engine, area)[STATE_FIRST];
 }

@@ -63,9 +63,26 @@ static int check_blocks(spk_image_t *image) {
     return SPK_OK;
 }
 
-/* The self-test's record lies directly behind the meta, where its magic says that there is one. */
+/* Behind the meta may lie the senses' record, where its magic says that there is one; spk_senses_init looks at it.
+ * Returns where the next record would be, 0 where it leaves the image. */
+static uint32_t find_senses(spk_image_t *image, uint32_t at) {
+    if (!inside(image, at, SPK_IMAGE_SENSES_BYTES, 1, 4) || memcmp(image->bytes + at, "SENS", 4) != 0) {
+        return at;
+    }
+    uint32_t bytes = header_word(image, at + 4);
+    if (bytes < SPK_IMAGE_SENSES_BYTES || bytes % 4 != 0 || !inside(image, at, bytes, 1, 4)) {
+        return 0;
+    }
+    image->senses = image->bytes + at;
+    return at + bytes;
+}
+
+/* The self-test's record lies behind meta and senses, where its magic says that there is one. */
 static int find_test(spk_image_t *image) {
-    uint32_t at = (image->meta_offset + image->meta_bytes + 3) & ~3u;
+    uint32_t at = find_senses(image, (image->meta_offset + image->meta_bytes + 3) & ~3u);
+    if (at == 0) {
+        return refuse(image, SPK_ERROR_LAYOUT, image->meta_offset + image->meta_bytes);
+    }
     if (!inside(image, at, SPK_IMAGE_TEST_BYTES, 1, 4) || memcmp(image->bytes + at, "TEST", 4) != 0) {
         return SPK_OK;
     }

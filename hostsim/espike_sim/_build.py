@@ -12,7 +12,7 @@ ROOT = HERE.parents[1]
 CORE = ROOT / "c_core"
 # fmt: off
 HEADERS = ("error", "image", "expand", "ledger", "engine", "link", "half", "bitpack", "segment", "store", "transfer",
-           "mac")
+           "mac", "senses")
 # fmt: on
 FENCED = re.compile(r"/\* cffi begin \*/(.*?)/\* cffi end \*/", re.DOTALL)
 FLAGS = ["-std=c99", "-O3", "-ffp-contract=off", "-DSPK_VECTOR"]

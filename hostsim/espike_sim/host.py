@@ -124,6 +124,11 @@ class Host:
         """Number of the last burst, 0 after a reset."""
         return int(self._engine.burst)
 
+    @property
+    def engine(self) -> Any:
+        """The core's engine."""
+        return self._engine
+
     def reset(self, *, track_potentials: bool = True) -> None:
         """Back to burst 0 and zero state."""
         error = lib.spk_engine_init(

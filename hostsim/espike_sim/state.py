@@ -6,6 +6,7 @@ A builder moves it into the network that an edit made; the comparison of precisi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,25 @@ class State:
     fire_count: NDArray[np.int32]  # (neurons,) consecutive fires
     history: tuple[NDArray[np.int64], ...]  # (fired,) each, ascending ids; the last burst's first, for delays
     psp: NDArray[np.int32]  # (neurons,) 0..255: what drives synapses, of the last firing
+    current: NDArray[np.float64]  # (neurons,) synaptic currents, potential units of input
 
 
 def potential_unit(q: QuantizedConnectome) -> NDArray[np.float64]:
     """float64 (neurons,): potential per unit of a stored potential (docs/numbers.md, Units); fp32: 1."""
+    return _current_unit(q) * (1 << q.current_shift.astype(np.int64))[q.area_of_neuron]
+
+
+def _current_unit(q: QuantizedConnectome) -> NDArray[np.float64]:
+    """float64 (neurons,): potential per unit of a stored current."""
     return q.scale_of_neuron / (1 << q.guard_bits.astype(np.int64))[q.area_of_neuron]
+
+
+def _stored(q: QuantizedConnectome, values: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[Any]:
+    """Potentials or currents as an engine holds them."""
+    stored = values / unit
+    if q.precision == "int8":
+        stored = np.clip(np.floor(stored + 0.5), -32767, 32767)
+    return stored.astype(q.types.potential)
 
 
 def take(engine: Reference) -> State:
@@ -42,6 +57,7 @@ def take(engine: Reference) -> State:
         engine.fire_count.copy(),
         tuple(engine.history),
         engine.psp.copy(),
+        engine.current.astype(np.float64) * _current_unit(engine.q),
     )
 
 
@@ -55,10 +71,8 @@ def give(engine: Reference, state: State) -> None:
         raise EspikeError(f"a state of {len(state.potential)} neurons does not fit {engine.q.neurons}")
     engine.reset(track_potentials=engine.track_potentials)
     engine.burst = state.burst
-    stored = state.potential / potential_unit(engine.q)
-    if engine.q.precision == "int8":
-        stored = np.clip(np.floor(stored + 0.5), -32767, 32767)
-    engine.potential = stored.astype(engine.q.types.potential)
+    engine.potential = _stored(engine.q, state.potential, potential_unit(engine.q))
+    engine.current = _stored(engine.q, state.current, _current_unit(engine.q))
     engine.countdown, engine.fire_count = state.countdown.copy(), state.fire_count.copy()
     silent = [np.zeros(0, np.int64)] * engine.depth
     engine.history = [*state.history, *silent][: engine.depth]

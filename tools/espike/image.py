@@ -17,7 +17,7 @@ from espike_sim.dynamics import CURRENTS, RESETS, Dynamics
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome, accumulator_bound
 
-from . import row_codecs, rows
+from . import row_codecs, rows, senses_record
 
 VERSION = 1
 HEADER_BYTES = 136
@@ -211,6 +211,7 @@ def pack(q: QuantizedConnectome, *, optimize: str = "size", only: Collection[int
     power = body.add("power", np.column_stack([q.power_neuron, power_value]).astype("<u4").tobytes())
     meta = json.dumps(_meta(q), sort_keys=True, separators=(",", ":")).encode()
     meta_at = body.add("meta", meta)
+    body.add("senses", senses_record.encode(q))
     counts = [q.neurons, q.synapses, len(q.areas), len(q.projections), len(q.power_neuron)]
     timestep_us = round(q.timestep_s * 1e6)
     if timestep_us >= 1 << 32:
@@ -250,12 +251,17 @@ def _compact(values: NDArray[np.float64]) -> str:
 
 def _meta(q: QuantizedConnectome) -> dict[str, Any]:
     scales = {} if not len(q.neuron_scale) else {"neuron_scale": _compact(q.neuron_scale)}
-    return scales | {
-        "areas": [area_meta(area) for area in q.areas],
-        "scale": q.scale.tolist(),
-        "guard_bits": q.guard_bits.tolist(),
-        "stimulus_limit": q.stimulus_limit.tolist(),
-        "rules": [[p.source, p.target, p.rule] for p in q.projections],
-        "connectome_hash": q.connectome_hash,
-        "report": q.report,
-    }
+    senses = {} if q.senses is None else {"senses": q.senses.as_json()}
+    return (
+        scales
+        | senses
+        | {
+            "areas": [area_meta(area) for area in q.areas],
+            "scale": q.scale.tolist(),
+            "guard_bits": q.guard_bits.tolist(),
+            "stimulus_limit": q.stimulus_limit.tolist(),
+            "rules": [[p.source, p.target, p.rule] for p in q.projections],
+            "connectome_hash": q.connectome_hash,
+            "report": q.report,
+        }
+    )

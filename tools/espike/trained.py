@@ -287,9 +287,7 @@ def _scale(
     assert area.dynamics is not None
     incoming = tuple(_incoming(c, m, made) for m in inputs.mapped)
     if any(len(m.weight) for m in incoming):
-        read = c.senses is not None and c.senses.decoder.kind in ("potential", "number")
-        read = read and c.senses is not None and c.senses.decoder.area == area.id
-        return scale_of(c, index, incoming, bool(read or area.dynamics.graded), calibration)
+        return scale_of(c, index, incoming, area.dynamics.graded or _is_sensed(c, area.id), calibration)
     part = slice(area.first, area.first + area.count)
     reach = 4 * float(np.abs(c.threshold[part]).max())
     if area.dynamics.graded:
@@ -297,6 +295,15 @@ def _scale(
     bias = float(np.abs(c.bias[part]).max(initial=0))
     scale = input_scale(area, max(reach, bias) or 1.0)
     return replace(scale, codes={m.index: Rounded(np.zeros(0, np.int16), np.zeros(0, np.uint8)) for m in incoming})
+
+
+def _is_sensed(c: Connectome, area: str) -> bool:
+    """Do encoders give to the area, or does the decoder compare its potentials?"""
+    if c.senses is None:
+        return False
+    decoder = c.senses.decoder
+    read = decoder.kind in ("potential", "number") and decoder.area == area
+    return read or any(encoder.area == area for encoder in c.senses.encoders)
 
 
 def _incoming(c: Connectome, m: Mapped, made: dict[int, TrainedScale]) -> Incoming:

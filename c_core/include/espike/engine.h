@@ -73,6 +73,9 @@ size_t spk_engine_ram_bytes(const spk_image_t *image);
 int spk_engine_init(spk_engine_t *engine, const spk_image_t *image, const spk_kernel_t *kernel, void *ram,
                     size_t ram_bytes, int track_potentials);
 
+/* Start the same network again, at burst 0 with zero state. Ledgers are dropped. Returns what spk_engine_init returns. */
+int spk_engine_reset(spk_engine_t *engine);
+
 /* Add a stimulus entry to the next burst. Between two bursts neurons must come strictly ascending.
  * `value`: int8: codes as int32 bits; fp32, fp16: potential as binary32 bits; magnitude up to the area's limit.
  * Returns SPK_OK, SPK_ERROR_NEURON or SPK_ERROR_STIMULUS (nothing was added). */

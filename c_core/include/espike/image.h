@@ -18,6 +18,7 @@ extern "C" {
 #define SPK_IMAGE_HEADER_BYTES 136
 #define SPK_IMAGE_BLOCK_BYTES 4096
 #define SPK_IMAGE_TEST_BYTES 28   /* of a self-test's record, before its stimulus */
+#define SPK_IMAGE_SENSES_BYTES 32 /* of the senses' record, before its encoders */
 #define SPK_IMAGE_TEST_BURSTS_MOST 1024
 #define SPK_NEURONS_MOST 268435456 /* 2^28: any arena stays below 4 GiB */
 
@@ -35,6 +36,7 @@ typedef struct {
     const uint32_t *learning;     /* learning records, learning_count of them */
     const uint32_t *power;        /* (neuron, value) pairs, power_count of them, neurons ascending */
     const uint8_t *test;          /* NULL, or the self-test's record, test_bytes long: docs/image.md, self-test */
+    const uint8_t *senses;        /* NULL, or the record of the senses: docs/image.md, senses */
     uint32_t total_bytes;         /* of the image, header and block CRCs included */
     uint32_t neuron_count;
     uint32_t synapse_count;

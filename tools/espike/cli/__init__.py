@@ -16,15 +16,18 @@ from .compare import compare_verb
 from .export import export
 from .flash import flash, key, selftest
 from .genome import genome, grow
+from .model import import_verb
 from .monitor import monitor_verb, sleep_verb, stop_verb
 from .output import bench_verb, demo_verb, plot_verb
 from .pack import pack
 from .planning import plan_verb
 from .segment import segment
+from .train import train_verb
 
 VERBS = (
-    genome, grow, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run, monitor_verb, stop_verb,
-    sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb, demo_verb,
+    genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
+    monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb,
+    demo_verb,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ..board_files import Board
 from ..boards import boards
 from ..program import Program, program
 from .common import FILE, bursts_option, json_option, network_options, options, print_json, stimulus_option
+from .model import nir_verb
 
 force_option = click.option("--force", is_flag=True, help="Write into a folder that is not empty, too.")
 
@@ -123,3 +124,6 @@ def _write(made: Program, files: exports.Files, folder: Path, force: bool, as_js
         print_json({"folder": folder, "files": written, "bursts": made.bursts, "hash": text})
         return
     click.echo(f"{folder}: {len(written)} files; {then.format(folder)} ends in hash {text}")
+
+
+export.add_command(nir_verb)
