@@ -129,8 +129,12 @@ static int put_flash(const app_t *app, const uint8_t *payload, uint32_t length, 
     return (int)count;
 }
 
-/* What the host asks for by offset and count. Returns the reply's length or a negative error. */
-static int put_piece(const app_t *app, uint8_t type, const uint8_t *payload, uint32_t length, uint8_t *out) {
+/* What is read by offset and count, or answered to samples. Returns the reply's length or a negative error. */
+static int put_piece(app_t *app, uint8_t type, const uint8_t *payload, uint32_t length, uint8_t *out,
+                     uint32_t *detail) {
+    if (APP_SENSES && type == MESSAGE_SENSE) {
+        return app_sense(app, payload, length, out, detail);
+    }
     return type == MESSAGE_READ    ? put_flash(app, payload, length, out)
            : type == MESSAGE_CHECK ? app_check(app, payload, length, out)
                                    : put_potentials(app, payload, length, out);
@@ -141,11 +145,16 @@ static int put_piece(const app_t *app, uint8_t type, const uint8_t *payload, uin
     (1u << MESSAGE_HELLO | 1u << MESSAGE_STATE | 1u << MESSAGE_STOP | 1u << MESSAGE_REBOOT | 1u << MESSAGE_READ)
 #define NEEDS_IMAGE                                                                                             \
     (1u << MESSAGE_TELEMETRY | 1u << MESSAGE_RESET | 1u << MESSAGE_RUN | 1u << MESSAGE_INJECT | 1u << MESSAGE_READ | \
-     1u << MESSAGE_POTENTIALS | 1u << MESSAGE_SELF_TEST | 1u << MESSAGE_SLEEP)
+     1u << MESSAGE_POTENTIALS | 1u << MESSAGE_SELF_TEST | 1u << MESSAGE_SLEEP | 1u << MESSAGE_SENSE)
+
+#define LEFT_OUT ((APP_SLEEP ? 0 : 1u << MESSAGE_SLEEP) | (APP_SENSES ? 0 : 1u << MESSAGE_SENSE))
 
 /* May the request be served now? Returns 0 or why not. What needs the network ends a transfer. */
 static int refuses(app_t *app, uint8_t type) {
     uint32_t bit = type < 32 ? 1u << type : 0;
+    if (bit & LEFT_OUT) {
+        return APP_ERROR_UNKNOWN;
+    }
     if (app->running && !(bit & ANY_TIME)) {
         return APP_ERROR_BUSY;
     }
@@ -159,6 +168,7 @@ static int refuses(app_t *app, uint8_t type) {
 /* Serve one request: fills the reply's payload. Returns its length; *error != 0: why it was refused. */
 static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t length, int *error, uint32_t *detail) {
     uint8_t *out = app->reply + SPK_LINK_HEAD_BYTES;
+    uint32_t used = 0;
     *error = refuses(app, type);
     if (*error != 0) {
         return 0;
@@ -193,20 +203,19 @@ static int serve(app_t *app, uint8_t type, const uint8_t *payload, uint32_t leng
         *error = app_key(app, payload, length);
         break;
     case MESSAGE_SLEEP:
-        *error = APP_SLEEP ? app_sleep(app, payload, length, detail) : APP_ERROR_UNKNOWN;
+        *error = APP_SLEEP ? app_sleep(app, payload, length, detail) : 0;
         break;
     case MESSAGE_POTENTIALS:
     case MESSAGE_CHECK:
+    case MESSAGE_SENSE:
     case MESSAGE_READ: {
-        int bytes = put_piece(app, type, payload, length, out);
+        int bytes = put_piece(app, type, payload, length, out, detail);
         *error = bytes < 0 ? -bytes : 0;
         return bytes;
     }
-    case MESSAGE_TELEMETRY: {
-        uint32_t used = 0;
+    case MESSAGE_TELEMETRY:
         *error = app_telemetry(app, payload, length, &used, detail);
         return (int)app_put32(out, 0, used);
-    }
     case MESSAGE_STOP:
         app->run_left = app->running ? 0 : app->run_left;
         break;

@@ -6,6 +6,7 @@
 #include "espike/link.h"
 #include "espike/mac.h"
 #include "espike/segment.h"
+#include "espike/senses.h"
 #include "espike/store.h"
 #include "espike/transfer.h"
 #include "port.h"
@@ -33,10 +34,20 @@
 #ifndef APP_LEARNING
 #define APP_LEARNING 1 /* networks whose weights learn */
 #endif
+#ifndef APP_TRAINED
+#define APP_TRAINED 1 /* networks with neuron models */
+#endif
+#ifndef APP_SENSES
+#define APP_SENSES 1 /* raw samples in, answers out */
+#endif
 #if APP_LEARNING
 #define APP_INT8_KERNEL spk_kernel_int8_learning
 #define APP_FP16_KERNEL spk_kernel_fp16_learning
 #define APP_FP32_KERNEL spk_kernel_fp32_learning
+#elif APP_TRAINED
+#define APP_INT8_KERNEL spk_kernel_int8_trained
+#define APP_FP16_KERNEL spk_kernel_fp16_trained
+#define APP_FP32_KERNEL spk_kernel_fp32_trained
 #else
 #define APP_INT8_KERNEL spk_kernel_int8
 #define APP_FP16_KERNEL spk_kernel_fp16
@@ -69,6 +80,7 @@ enum { /* requests; a reply has bit 7 set */
     MESSAGE_SELF_TEST,
     MESSAGE_KEY,
     MESSAGE_SLEEP,
+    MESSAGE_SENSE,
     MESSAGE_DATA = 64, /* board to host: a piece of a run's record stream */
     MESSAGE_DONE,      /* board to host: a run has ended */
     MESSAGE_SEGMENT,   /* board to host: a piece of a stream's segment */
@@ -87,7 +99,8 @@ enum { /* why a request was refused; negative codes are the core's */
     APP_ERROR_VALUE,        /* a field out of range */
     APP_ERROR_BASE,         /* a difference to another image; detail: the CRC of the one that is here */
     APP_ERROR_TEST,         /* the self-test did not yield what it should; detail: the burst it ended at */
-    APP_ERROR_KEY           /* a write whose tag is not that of the board's key */
+    APP_ERROR_KEY,          /* a write whose tag is not that of the board's key */
+    APP_ERROR_SENSES        /* the image has no senses */
 };
 
 enum { /* flags of a run */
@@ -160,6 +173,10 @@ typedef struct {
     uint32_t stream_length;   /* payload bytes waiting in `stream` */
     uint32_t sleep_us;        /* 0: stay awake */
     uint32_t flush_bursts;    /* a stream's segment is closed after so many; 0: when it is full */
+    spk_senses_t senses;
+    int32_t *sample;          /* in the arena: the sample that is coming */
+    uint32_t sample_count;    /* values of it that have come */
+    uint8_t senses_on;        /* a presentation is on */
     uint8_t stream_count;
     app_stream_t streams[APP_STREAMS];
     uint8_t received[SPK_LINK_HEAD_BYTES + APP_PAYLOAD_BYTES + SPK_LINK_TAIL_BYTES];
@@ -192,6 +209,7 @@ uint32_t app_run_burst(app_t *app);
 void app_end_run(app_t *app);
 int app_self_test(app_t *app, uint32_t *detail);
 void app_flush_records(app_t *app);
+void app_count_cycles(app_t *app, uint64_t cycles);
 uint32_t app_put_state(const app_t *app, uint8_t *out);
 
 /* telemetry.c: streams of segments. What was injected is noted as it comes, and forgotten with its burst. */
@@ -200,6 +218,9 @@ void app_note_stimulus(app_t *app, uint32_t neuron, uint32_t value);
 void app_forget_stimulus(app_t *app);
 void app_stream_burst(app_t *app);
 void app_flush_telemetry(app_t *app);
+
+/* senses.c: samples, answers. Returns the reply's length or a negative error. */
+int app_sense(app_t *app, const uint8_t *payload, uint32_t length, uint8_t *out, uint32_t *detail);
 
 /* sleep.c: the network's state outlasts a sleep, where there is room for it. */
 int app_sleep(app_t *app, const uint8_t *payload, uint32_t length, uint32_t *detail);

@@ -24,6 +24,7 @@ static int flash_program(void *context, uint32_t offset, const uint8_t *bytes, u
 }
 
 int app_start_engine(app_t *app, int track_potentials) {
+    app->senses_on = 0;
     return spk_engine_init(&app->engine, &app->image, APP_KERNEL(app->image.precision), app->port->arena,
                            app->arena_bytes, track_potentials);
 }

@@ -223,14 +223,18 @@ static int last_area_fired(const app_t *app) {
            spk_engine_next_fired(&app->engine, spk_engine_area_first(&app->engine, areas - 1)) < app->image.neuron_count;
 }
 
+void app_count_cycles(app_t *app, uint64_t cycles) {
+    app->cycles_total += cycles;
+    app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
+}
+
 static void run_one(app_t *app) {
     inject_due(app);
     uint64_t begin = spk_port_cycles();
     spk_engine_burst(&app->engine);
     uint64_t cycles = spk_port_cycles() - begin;
     spk_port_light(last_area_fired(app));
-    app->cycles_total += cycles;
-    app->cycles_most = cycles > app->cycles_most ? cycles : app->cycles_most;
+    app_count_cycles(app, cycles);
     record_burst(app);
     if (app->run_flags & RUN_SEGMENTS) {
         app_stream_burst(app);

@@ -84,6 +84,7 @@ int app_telemetry(app_t *app, const uint8_t *payload, uint32_t length, uint32_t 
     uint64_t begin = aligned(spk_engine_ram_bytes(&app->image));
     uint64_t at = begin;
     app->stream_count = 0;
+    app->senses_on = 0;
     if (length < 4 || (length - 4) % STREAM_BYTES != 0 || (length - 4) / STREAM_BYTES > APP_STREAMS) {
         return APP_ERROR_LENGTH;
     }

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from espike_sim.core import error_name
 from espike_sim.engine import CodedStimulus, Counters
 from espike_sim.errors import EspikeError
+from espike_sim.host_senses import Answer, decoded
 from espike_sim.ledger import Ledger
 from espike_sim.quantized import NUMBER_TYPES
+from espike_sim.senses import Senses
 
 from . import link as wire
 from .boards import Running
@@ -27,6 +29,7 @@ from .telemetry import Assembler, Stream, StreamSegment
 from .transport import LinkError
 
 RUN_FIRED, RUN_HASHES, RUN_REALTIME, RUN_LOSSY, RUN_SEGMENTS = 1, 2, 4, 8, 16
+SENSE_BEGIN, SENSE_NARROW = 1, 2
 UNTIL_STOPPED = 0xFFFFFFFF
 _RUN_HEAD = struct.Struct("<IBI")
 _SILENCE_S = 10.0
@@ -318,6 +321,27 @@ class BoardEngine:
             count = min(most, self.hello.neurons - first)
             parts.append(self._running.link.request(wire.POTENTIALS, struct.pack("<II", first, count)))
         return np.frombuffer(b"".join(parts), dtype)
+
+    def present(self, raw: NDArray[Any], senses: Senses, timeout: float = 60.0) -> Answer:
+        """One presentation of raw samples, int32 (samples, channels), to the senses of the board's image.
+
+        The values of more neurons than a reply holds are cut off. Raises: EspikeError where the board has no senses.
+        """
+        narrow = bool(np.all(np.abs(raw) <= 32767))
+        data = np.ascontiguousarray(raw, "<i2" if narrow else "<i4").reshape(-1)
+        most = (self.hello.payload_bytes - 1) // data.itemsize
+        reply, flags = b"", SENSE_BEGIN | SENSE_NARROW * narrow
+        for at in range(0, len(data), most):
+            piece = bytes([flags]) + data[at : at + most].tobytes()
+            reply = self._running.link.request(wire.SENSE, piece, timeout=timeout)
+            flags &= ~SENSE_BEGIN
+        if len(reply) < 13 or not reply[4]:
+            raise LinkError("the presentation did not end", where=f"board {self.name}", do="give all of its samples")
+        answer, _ = struct.unpack_from("<iI", reply, 5)
+        self.state = self._running.link.state()
+        potentials = senses.decoder.kind in ("potential", "number")
+        values = np.frombuffer(reply[13:], "<u4")
+        return Answer(answer, decoded(values, potentials, self.hello.precision))
 
     def counters(self) -> Counters:
         """Counts since the reset."""

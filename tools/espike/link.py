@@ -19,7 +19,7 @@ from .transport import LinkError, Transport
 
 PROTOCOL_VERSION = 2
 HELLO, BEGIN, WRITE, COMMIT, RESET, RUN, INJECT, STATE, POTENTIALS, STOP, REBOOT, READ, TELEMETRY = range(1, 14)
-CHECK, SELF_TEST, KEY, SLEEP = range(14, 18)
+CHECK, SELF_TEST, KEY, SLEEP, SENSE = range(14, 19)
 DATA, DONE, SEGMENT, ERROR = 64, 65, 66, 127
 REPLY = 128
 IDEMPOTENT = frozenset({HELLO, WRITE, RESET, STATE, POTENTIALS, STOP, READ, TELEMETRY, CHECK, SELF_TEST})
@@ -37,6 +37,7 @@ REFUSALS = {
     9: "holds another image than the one that this is the difference to",
     10: "found that the image does not pass its self-test",
     11: "wants its key, and this is not it",
+    12: "runs an image without senses",
 }
 
 

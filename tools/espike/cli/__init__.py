@@ -12,6 +12,7 @@ from espike_sim.errors import EspikeError
 from .. import __version__
 from .board import replay_verb, run, verify
 from .boards import boards_verb, engines_verb
+from .classify import classify
 from .compare import compare_verb
 from .export import export
 from .flash import flash, key, selftest
@@ -26,7 +27,7 @@ from .train import train_verb
 
 VERBS = (
     genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
-    monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb,
+    classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb,
     demo_verb,
 )  # fmt: skip
 

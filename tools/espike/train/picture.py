@@ -30,6 +30,17 @@ def picture(outcome: Outcome, path: Path, *, title: str = "", size_in: tuple[flo
     return path
 
 
+def matrix_picture(
+    confusion: Any, labels: tuple[str, ...], path: Path, *, title: str = "", size_in: tuple[float, float] = (5.2, 5)
+) -> Path:
+    """A confusion matrix, rows what it is, columns what it is taken for -> `path`, a PNG or SVG. Raises: EspikeError."""
+    with _figure(path, size_in) as figure:
+        axes = figure.subplots()
+        _matrix(axes, confusion, labels)
+        _titles(axes, title, "rows: what it is, columns: what it is taken for")
+    return path
+
+
 def _curves(axes: Any, outcome: Outcome) -> None:
     epochs = np.arange(1, len(outcome.losses) + 1)
     axes.plot(epochs, outcome.losses, color=LOSS, linewidth=1.1)

@@ -1,0 +1,101 @@
+"""classify."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from espike_sim.errors import EspikeError
+
+from .. import classify as classifying
+from .. import engines, network
+from ..train import data as data_module
+from ..train.picture import matrix_picture
+from .common import FILE, flash_option, json_option, network_options, note, options, print_json, print_table, progress
+
+
+@click.command()
+@click.argument("path", metavar="NET", type=FILE)
+@click.argument("data", metavar="DATA", type=FILE)
+@click.option(
+    "-e", "--engine", "names", multiple=True, metavar="ENGINE", default=("host",), show_default=True,
+    help="reference, host, or a board; of several, the first is reported and all must answer alike.",
+)  # fmt: skip
+@click.option("--set", "which", type=click.Choice(["test", "train", "all"]), default="test", show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="Only so many presentations.")
+@click.option("--plot", type=FILE, help="Write the confusion matrix as a picture.")
+@flash_option
+@network_options
+@json_option
+def classify(
+    path: Path, data: Path, names: tuple[str, ...], which: str, limit: int | None, plot: Path | None, put: bool,
+    as_json: bool, **how: Any,
+) -> None:  # fmt: skip
+    """Present the labelled samples of DATA to NET, a network with senses, and count its right answers.
+
+    DATA is what `espike train` takes (docs/train.md). Exits with 1 where engines differ in an answer, in a value that the
+    decoder reads, or in the state hash after any presentation.
+    """
+    quantized = network.load_quantized(path, options(**how))
+    senses = quantized.senses
+    if senses is None:
+        do = "espike train makes networks with senses, and gives them to others with --from and --encoder"
+        raise EspikeError("the network has no senses", where=str(path), do=do)
+    read = data_module.load(data, unit=senses.unit)
+    sets = {"test": [read.test], "train": [read.train], "all": [read.train, read.test]}[which]
+    raw = np.concatenate([s.raw for s in sets])[:limit]
+    label = np.concatenate([s.label for s in sets])[:limit]
+    if raw.shape[1:] != (senses.samples, senses.channels):
+        held = f"{raw.shape[1]} samples of {raw.shape[2]} channels"
+        what = f"its series have {held}, the network takes {senses.samples} of {senses.channels}"
+        raise EspikeError(what, where=str(data))
+    labels = _labels(senses.decoder.labels, read.labels, str(data))
+    found = []
+    for name in names:
+        with closing(engines.make(name, quantized, put=put)) as engine, progress(f"classify on {name}") as step:
+            found.append(classifying.answers(engine, quantized, raw, step))
+    differs = next((text for other in found[1:] if (text := classifying.difference(found[0], other))), "")
+    first = found[0]
+    matrix = classifying.confusion(labels[label], first.answer, int(labels.max()) + 1)
+    right = int(np.trace(matrix[:, :-1]))
+    names_of = senses.decoder.labels or read.labels
+    if plot is not None:
+        matrix_picture(matrix[:, :-1], tuple(names_of), plot, title=f"{path.name}, {right} of {len(raw)} right")
+    if as_json:
+        print_json({
+            "network": quantized.hash, "set": which, "presentations": len(raw), "right": right,
+            "accuracy": right / max(1, len(raw)), "labels": names_of, "confusion": matrix, "answers": first.answer,
+            "engines": [{"engine": f.engine, "seconds": round(f.seconds, 3), "board_us_per_burst": f.board_us_per_burst}
+                        for f in found],
+            "difference": differs or None, "picture": plot,
+        })  # fmt: skip
+    else:
+        head = ("is \\ taken for", *names_of, "none")
+        print_table("confusion", head, [(names_of[i], *map(int, row)) for i, row in enumerate(matrix)])
+        for each in found:
+            us = each.board_us_per_burst
+            timed = f", {us:,.1f} us per burst by its clock" if us is not None else ""
+            note(f"{each.engine}: {len(raw):,} presentations of {senses.bursts} bursts in {each.seconds:.1f} s{timed}")
+        click.echo(f"{right} of {len(raw)} right, {100 * right / max(1, len(raw)):.1f} %")
+        if len(found) > 1 and not differs:
+            click.echo(f"{', '.join(f.engine for f in found)}: equal answers, values and state hashes")
+    if differs:
+        note(f"error: {differs}")
+        sys.exit(1)
+
+
+def _labels(decoder: tuple[str, ...], data: tuple[str, ...], where: str) -> Any:
+    """int64 (classes of the data,): which answer each class is, by name where the decoder has names."""
+    if not decoder:
+        return np.arange(len(data))
+    missing = [name for name in data if name not in decoder]
+    if missing:
+        raise EspikeError(
+            f"the network knows no class {missing[0]!r}", where=where, do=f"it knows {', '.join(decoder)}"
+        )
+    return np.array([decoder.index(name) for name in data], np.int64)
