@@ -52,6 +52,11 @@ class Result:
     raster: Path
 
     @property
+    def pictures(self) -> list[Path]:
+        """What to look at."""
+        return [self.raster]
+
+    @property
     def equal(self) -> bool:
         """Did every engine that ran equal the reference?"""
         return all(verdict == "equal" or verdict.startswith("skipped") for verdict in self.verdicts.values())

@@ -13,8 +13,7 @@ import numpy as np
 from espike_sim.errors import EspikeError
 
 from .. import classify as classifying
-from .. import engines, network
-from ..train import data as data_module
+from .. import engines, network, presentations
 from ..train.picture import matrix_picture
 from .common import FILE, flash_option, json_option, network_options, note, options, print_json, print_table, progress
 
@@ -38,32 +37,27 @@ def classify(
 ) -> None:  # fmt: skip
     """Present the labelled samples of DATA to NET, a network with senses, and count its right answers.
 
-    DATA is what `espike train` takes (docs/train.md). Exits with 1 where engines differ in an answer, in a value that the
-    decoder reads, or in the state hash after any presentation.
+    DATA is what `espike train` takes (docs/train.md). Exits with 1 where engines differ in an answer, in a value that
+    the decoder reads, or in the state hash after any presentation.
     """
     quantized = network.load_quantized(path, options(**how))
     senses = quantized.senses
     if senses is None:
         do = "espike train makes networks with senses, and gives them to others with --from and --encoder"
         raise EspikeError("the network has no senses", where=str(path), do=do)
-    read = data_module.load(data, unit=senses.unit)
-    sets = {"test": [read.test], "train": [read.train], "all": [read.train, read.test]}[which]
-    raw = np.concatenate([s.raw for s in sets])[:limit]
-    label = np.concatenate([s.label for s in sets])[:limit]
-    if raw.shape[1:] != (senses.samples, senses.channels):
-        held = f"{raw.shape[1]} samples of {raw.shape[2]} channels"
-        what = f"its series have {held}, the network takes {senses.samples} of {senses.channels}"
-        raise EspikeError(what, where=str(data))
-    labels = _labels(senses.decoder.labels, read.labels, str(data))
+    shown = presentations.load(data, quantized, which)
+    raw, label = shown.raw[:limit], shown.labels
+    if label is None:
+        raise EspikeError("the network answers with numbers, not with classes", where=str(path))
     found = []
     for name in names:
         with closing(engines.make(name, quantized, put=put)) as engine, progress(f"classify on {name}") as step:
             found.append(classifying.answers(engine, quantized, raw, step))
     differs = next((text for other in found[1:] if (text := classifying.difference(found[0], other))), "")
     first = found[0]
-    matrix = classifying.confusion(labels[label], first.answer, int(labels.max()) + 1)
+    names_of = shown.names
+    matrix = classifying.confusion(label[:limit], first.answer, len(names_of))
     right = int(np.trace(matrix[:, :-1]))
-    names_of = senses.decoder.labels or read.labels
     if plot is not None:
         matrix_picture(matrix[:, :-1], tuple(names_of), plot, title=f"{path.name}, {right} of {len(raw)} right")
     if as_json:
@@ -87,15 +81,3 @@ def classify(
     if differs:
         note(f"error: {differs}")
         sys.exit(1)
-
-
-def _labels(decoder: tuple[str, ...], data: tuple[str, ...], where: str) -> Any:
-    """int64 (classes of the data,): which answer each class is, by name where the decoder has names."""
-    if not decoder:
-        return np.arange(len(data))
-    missing = [name for name in data if name not in decoder]
-    if missing:
-        raise EspikeError(
-            f"the network knows no class {missing[0]!r}", where=where, do=f"it knows {', '.join(decoder)}"
-        )
-    return np.array([decoder.index(name) for name in data], np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -40,11 +41,13 @@ def _seconds(_: click.Context, __: click.Parameter, value: float | None) -> floa
 @click.option("--input", "input_", type=click.Choice(["spikes", "graded"]), help="What Inputs are given.")
 @click.option("--expect", type=FILE, help="Recording to match: NIRData, npz or csv (docs/nir.md).")
 @click.option("--expect-keys", metavar="NODE=ARRAY,...", help="Arrays of an npz recording: input=x,lif1=hidden,...")
+@click.option("--senses", type=FILE, help="Encoders and decoder to give it: JSON (docs/senses.md).")
 @json_option
 def import_verb(
     path: Path, output: Path | None, profile: str | None, dt: float | None, decay: str | None, gain: str | None,
     reset: str | None, reset_delay: str | None, compare: str | None, layer_delay: str | None, current: str | None,
-    start: str | None, input_: str | None, expect: Path | None, expect_keys: str | None, as_json: bool,
+    start: str | None, input_: str | None, expect: Path | None, expect_keys: str | None, senses: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Read a trained model (a NIR file) as a connectome, and say all that was assumed.
 
@@ -61,6 +64,8 @@ def import_verb(
         current=current, start=start, graded_input=None if input_ is None else input_ == "graded",
     )  # fmt: skip
     made = nir_model.load(path, asked, expect, _keys(expect_keys))
+    if senses is not None:
+        made = replace(made, connectome=nir_model.with_senses(made.connectome, senses))
     connectomes.save(made.connectome, target)
     if as_json:
         print_json({"connectome": target} | made.report())

@@ -14,7 +14,7 @@ from espike_sim.errors import EspikeError
 
 from .. import bench as benches
 from .. import demo as demos
-from .. import engines, network, plot, recording, segment_io
+from .. import demo_models, engines, network, plot, recording, segment_io
 from ..bench.costs import measure as measure_costs
 from ..boards import own_home
 from .board import coded_stimulus
@@ -156,16 +156,29 @@ def _figure(value: float | None) -> str:
 
 
 @click.command(name="demo")
-@click.option("-o", "--output", type=FILE, default=Path("out/demo"), show_default=True, help="Folder for its files.")
+@click.argument("model", type=click.Choice(demo_models.NAMES), required=False)
+@click.option("-o", "--output", type=FILE, help="Folder for its files.  [default: out/demo, out/MODEL]")
 @click.option("-n", "--bursts", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True)
 @json_option
-def demo_verb(output: Path, bursts: int, precision: str, as_json: bool) -> None:
-    """From a genome to a verified board: grow, pack, flash, run and prove, with a picture."""
-    result = demos.demo(output, bursts, precision, lambda line: click.echo(line, err=as_json))
+def demo_verb(model: str | None, output: Path | None, bursts: int, precision: str, as_json: bool) -> None:
+    """From a genome to a verified board: grow, pack, flash, run and prove, with a picture.
+
+    With a MODEL, from a trained one (a NIR file of examples/) to boards that answer a whole test set as the host does.
+    """
+
+    def say(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    folder = output or Path("out") / (model or "demo")
+    result: demos.Result | demo_models.Result
+    if model is not None:
+        result = demo_models.demo(model, folder, precision, say)
+    else:
+        result = demos.demo(folder, bursts, precision, say)
     if as_json:
         print_json(result.as_json())
     else:
         print_table("espike demo", ("what", ""), result.rows())
-        click.echo(f"raster: {result.raster}")
+        click.echo("pictures: " + ", ".join(map(str, result.pictures)))
     sys.exit(0 if result.equal else 1)

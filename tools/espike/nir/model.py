@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from espike_sim.connectome import Connectome
+from espike_sim.errors import EspikeError
+from espike_sim.senses import senses_from_meta
 
 from . import expect
 from .check import Checked, check
@@ -95,6 +98,19 @@ def load(
     connectome = replace(made.connectome, notes=notes)
     checked = check(made, expected, semantics.lag) if expected is not None else None
     return Imported(connectome, made, flat, semantics, tuple(said), checked)
+
+
+def with_senses(c: Connectome, path: Path) -> Connectome:
+    """The connectome with the senses of a JSON file (docs/senses.md). Raises: EspikeError saying what is wrong."""
+    try:
+        senses = senses_from_meta(json.loads(path.read_bytes()), str(path))
+    except OSError as error:
+        raise EspikeError(f"cannot read: {error.strerror}", where=str(path)) from None
+    except ValueError:
+        raise EspikeError("is no JSON", where=str(path), do="see docs/senses.md") from None
+    if senses is not None:
+        senses.check(c.areas, str(path))
+    return replace(c, senses=senses)
 
 
 def _input(asked: Asked, expected: Expected | None) -> tuple[bool, str]:
