@@ -298,8 +298,10 @@ def _moved(kept: state.State, before: I64, after: I64) -> state.State:
     place = np.empty(len(after), np.int64)
     place[after] = np.arange(len(after))
     history = tuple(np.sort(place[before[fired]]) for fired in kept.history)
-    columns = [each(values) for values in (kept.potential, kept.countdown, kept.fire_count)]
-    return state.State(kept.burst, *columns, history, each(kept.psp), each(kept.current))
+    return state.State(
+        kept.burst, each(kept.potential), each(kept.countdown), each(kept.fire_count), history, each(kept.psp),
+        each(kept.current),
+    )  # fmt: skip
 
 
 class _Synapses:

@@ -44,9 +44,7 @@ def present_on(engine: Engine, q: QuantizedConnectome) -> Present:
     """How an engine is presented raw samples. Raises: EspikeError where the network has no senses."""
     senses = q.senses
     if senses is None:
-        raise EspikeError(
-            "the network has no senses", do="train it with encoders, or: espike train --from NET --encoder"
-        )
+        raise EspikeError("the network has no senses", do="espike train --from NET --encoder gives it some")
     if isinstance(engine, BoardEngine):
         return lambda raw: engine.present(raw, senses)
     if isinstance(engine, Host):

@@ -27,8 +27,8 @@ from .train import train_verb
 
 VERBS = (
     genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
-    classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment, bench_verb,
-    demo_verb,
+    classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment,
+    bench_verb, demo_verb,
 )  # fmt: skip
 
 

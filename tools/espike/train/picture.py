@@ -33,7 +33,7 @@ def picture(outcome: Outcome, path: Path, *, title: str = "", size_in: tuple[flo
 def matrix_picture(
     confusion: Any, labels: tuple[str, ...], path: Path, *, title: str = "", size_in: tuple[float, float] = (5.2, 5)
 ) -> Path:
-    """A confusion matrix, rows what it is, columns what it is taken for -> `path`, a PNG or SVG. Raises: EspikeError."""
+    """A confusion matrix, rows what it is, columns what it is taken for -> `path`, PNG or SVG. Raises: EspikeError."""
     with _figure(path, size_in) as figure:
         axes = figure.subplots()
         _matrix(axes, confusion, labels)
