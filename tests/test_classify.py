@@ -156,7 +156,7 @@ def test_classify_refuses_in_one_line(tmp_path: Path) -> None:
         (digits_net, tmp_path / "no.npz", "npz"),
         (digits_net, tmp_path / "absent.npz", "absent.npz"),
         (ROOT / "examples/genomes/layered.json", digits, "senses"),
-        (digits, digits, "connectome"),
+        (digits, digits, "no npz file of espike"),
     ):
         told = run("classify", net, data, cwd=tmp_path)
         assert told.code == 1

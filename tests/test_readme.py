@@ -29,7 +29,8 @@ def test_commands_run_in_order(tmp_path: Path) -> None:
     environment = {**os.environ, "ESPIKE_HOME": str(tmp_path / "home")}
     commands = "".join(blocks("sh")).replace("\\\n", " ")
     lines = [line.split("#")[0].strip() for line in commands.splitlines()]
-    assert len(lines) == 29
+    assert len(lines) == 35
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     outputs = {}
     for line in lines:
         program, *arguments = shlex.split(line)
