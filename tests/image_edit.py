@@ -37,12 +37,13 @@ HEADER_WORDS = {
 
 AREA_FIELDS = (
     "NEURONS", "FLAGS", "COLUMNS", "THRESHOLD", "LIMIT", "RETAINED", "REFRACTORY", "FIRE_LIMIT", "SNOOZE", "FIRE_DRAW",
-    "STIMULUS_LIMIT", "PROJECTION_FIRST", "PROJECTION_COUNT", "PSP_FACTOR", "RESERVED_2", "RESERVED",
+    "STIMULUS_LIMIT", "PROJECTION_FIRST", "PROJECTION_COUNT", "PSP_FACTOR", "MODEL", "RESERVED",
 )  # fmt: skip
 PROJECTION_FIELDS = (
     "ENDS", "CODEC", "SOURCE_FIRST", "ROWS", "BASES", "OFFSETS", "DATA", "DATA_BYTES", "SYNAPSES", "DELAY", "BOOK",
     "BODIES",
 )  # fmt: skip
+MODEL_FIELDS = ("FLAGS", "COLUMNS", "RESET", "BIAS", "CURRENT_RETAINED", "RESERVED", "RESERVED_2", "RESERVED_3")
 UNINDEXED = (6, 7, 8, 9, 15)
 """Codecs whose rows no index finds."""
 ESCAPES = 1 << 24
@@ -88,6 +89,28 @@ class Image:
         at = self.header("PROJECTIONS_OFFSET") + 4 * (len(PROJECTION_FIELDS) * index + PROJECTION_FIELDS.index(field))
         return Field(f"projection {index} {field}", at)
 
+    def models(self) -> list[Field]:
+        """Every word of the neuron models and of their columns."""
+        found = []
+        for i in range(self.header("AREAS")):
+            at, count = self.word(self.area(i, "MODEL").offset), self.word(self.area(i, "NEURONS").offset)
+            if not at:
+                continue
+            found += [Field(f"model {i} {name}", at + 4 * k) for k, name in enumerate(MODEL_FIELDS)]
+            for k in range(3):
+                if self.word(at + 4) >> k & 1:
+                    column = self.word(at + 8 + 4 * k)
+                    words = min(count, 6) // 2  # columns of 2 or of 4 bytes
+                    found += [Field(f"model {i} column {k} +{4 * j}", column + 4 * j) for j in range(words)]
+        return found
+
+    def senses(self) -> list[Field]:
+        """Every word of the senses' record."""
+        at = self.header("META_OFFSET") + self.header("META_BYTES") + 3 & ~3
+        if self.data[at : at + 4] != b"SENS":
+            return []
+        return [Field(f"senses +{k}", at + k) for k in range(0, self.word(at + 4), 4)]
+
     def fields(self) -> list[Field]:
         """Every word of the header, of all records, of the row indices and of the power table."""
         found = [Field(f"header {name}", offset) for name, offset in HEADER_WORDS.items()]
@@ -100,6 +123,7 @@ class Image:
             begin = (book or end) if codec & 255 in UNINDEXED else bases
             found += [Field(f"projection {i} index or book +{at - begin}", at) for at in range(begin, end, 4)]
         power, powered = self.header("POWER_OFFSET"), self.header("POWERED")
+        found += [*self.models(), *self.senses()]
         return found + [Field(f"power word {i}", power + 4 * i) for i in range(2 * powered)]
 
     def rows(self, index: int) -> bytes:

@@ -176,6 +176,14 @@ def topographic(rows: int, pattern: list[int], weight: int, every: int = 1) -> t
     )
 
 
+def kernels(rows: int, pattern: list[int], shapes: int, every: int = 1) -> tuple[Any, Any, Any]:
+    """The same with a weight per synapse; one shape after the other, as channels of a convolution have them."""
+    source, target, _ = topographic(rows, pattern, 0, every)
+    of_shape = np.random.default_rng(shapes).integers(-40, 127, (shapes, len(pattern)))
+    ids = np.arange(0, rows, every)
+    return source, target, of_shape[ids * shapes // rows].reshape(-1)
+
+
 BIG = 70_000
 ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     # name: neurons of the areas, synapses, codecs that must be hit, smallest log2 of rows per block
@@ -273,6 +281,31 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
         {"shared"},
         5,
     ),
+    "shared weighted": ([300, 400], [Synapses(0, 1, *kernels(300, [0, 1, 20, 21, 60], 3))], {"shared-weighted"}, 5),
+    "shared weighted escapes": (
+        [300, 2000],
+        [Synapses(0, 1, *kernels(300, [0, 254, 509, 510, 1200], 2))],
+        {"shared-weighted escapes"},
+        5,
+    ),
+    "shared weighted, every third row empty": (
+        [301, 400],
+        [Synapses(0, 1, *kernels(301, [0, 3, 3, 4, 9], 1, 3))],
+        {"shared-weighted"},
+        5,
+    ),
+    "shared weighted to the last of 65,536": (
+        [90, 65_536],
+        [Synapses(0, 1, *kernels(90, [65_440, 65_443, 65_446], 1))],
+        {"shared-weighted"},
+        5,
+    ),
+    "shared weighted, one and many synapses": (
+        [200, 1500],
+        [Synapses(0, 1, *kernels(200, [0], 2)), Synapses(0, 1, *kernels(200, [*range(0, 1300, 3)], 2))],
+        {"shared-weighted"},
+        5,
+    ),
     "many kinds": (
         [1, 1, 40, 700],
         [
@@ -359,7 +392,7 @@ def test_a_rule_that_yields_other_synapses_is_not_stored() -> None:
 def test_rows_hold_the_synapses_in_every_codec(case: str, precision: str) -> None:
     """What `spk_row_each` finds in the image, of whatever codec can be made of the network, is the network."""
     q, _ = row_case(case, precision, True)
-    for codec in (None, *range(15)):
+    for codec in (None, *range(15), 17):
         try:
             data = pack(q, only=None if codec is None else {codec, 0, 2} if len(q.projections) > 1 else {codec}).data
         except ValueError:

@@ -18,10 +18,12 @@ from small_networks import Synapses, network
 from espike import toolchain
 from espike.image import pack
 from espike_sim import procedural
+from espike_sim.dynamics import Dynamics
 from espike_sim.errors import EspikeError
 from espike_sim.generator import Generator
 from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 from espike_sim.random_networks import random_network
+from espike_sim.senses import Decoder, Encoder, Senses
 
 try:
     from espike_sim._core import ffi, lib
@@ -90,6 +92,7 @@ def coded(precision: str) -> QuantizedConnectome:
     groups = [
         Synapses(0, 1, seven, everywhere, 3 * np.arange(42) - 60),  # dense
         Synapses(0, 1, four, np.tile([1, 2, 300, 301], 6) + four, np.full(24, 9)),  # shared, escapes
+        Synapses(0, 1, four, np.tile([1, 2, 300, 301], 6) + four, np.tile([5, -9, 9, 40], 6)),  # with weights
     ]
     if precision == "int8":
         drawn = procedural.synapses(5, 6, 3, 1000, RULE.levels)
@@ -97,7 +100,7 @@ def coded(precision: str) -> QuantizedConnectome:
             Synapses(0, 1, seven, everywhere, np.arange(42) % 16 - 8, 1),  # dense4
             Synapses(0, 1, seven, everywhere, np.arange(42) % 8 - 4),  # dense3
             Synapses(0, 1, seven, everywhere, np.arange(42) % 4 - 2),  # dense2
-            Synapses(0, 1, four, apart, np.arange(24) % 16 - 8),  # d8w4, escapes
+            Synapses(0, 1, four, apart, np.arange(24) * 7 // 3 % 16 - 8),  # d8w4, escapes
             Synapses(
                 0, 1, seven, np.tile(np.cumsum([2, 5, 40, 31, 30, 7, 3]), 6), np.arange(42) % 8 - 4
             ),  # b53, escapes
@@ -114,7 +117,8 @@ def coded(precision: str) -> QuantizedConnectome:
 
 
 RULE = Generator(5, 3, tuple(range(-40, 40, 5)))
-CODED = {"int8": (6, 14, 7, 8, 9, 10, 11, 12, 13, 15), "fp16": (6, 14), "fp32": (6, 14)}
+SHARED = (14, 17)
+CODED = {"int8": (6, 14, 17, 7, 8, 9, 10, 11, 12, 13, 15), "fp16": (6, 14, 17), "fp32": (6, 14, 17)}
 """The codecs of the projections of `coded`."""
 
 
@@ -123,10 +127,52 @@ def timed(precision: str) -> QuantizedConnectome:
     return random_network(4, precision, True, areas=4, largest_area=12, wide_area=False, density=0.6, timing=True)
 
 
+def modelled(precision: str) -> QuantizedConnectome:
+    """Neuron models of every kind, values shared and in columns, and senses with an encoder of every kind."""
+    groups = [
+        Synapses(0, 2, np.arange(16), np.arange(16) % 5, np.arange(16) * 9 - 50),
+        Synapses(1, 2, np.arange(6) % 3, np.arange(6) % 5, [1, -2, 3, 2, -1, 2]),
+        Synapses(2, 3, np.arange(10) % 5, np.arange(10) % 4, np.arange(10) * 12 - 40),
+        Synapses(3, 3, [0, 1], [1, 0], [-30, 20]),
+    ]
+    q = network(precision, [16, 3, 5, 4], groups, candidates_only=False, retained=30000 if precision == "int8" else 0.9)
+    models = (
+        Dynamics(reset="subtract", late=True, current="old"), Dynamics(reset="none", graded=True),
+        Dynamics(reset="value", current="new"), Dynamics(reset="subtract"),
+    )  # fmt: skip
+    areas = tuple(
+        replace(area, dynamics=model, accumulate=not model.graded) for area, model in zip(q.areas, models, strict=True)
+    )
+    whole, ids, unit = precision == "int8", np.arange(q.neurons), 1 if precision == "int8" else 32768
+    senses = Senses(
+        3,
+        (
+            Encoder("rate", "a0", 0, low=-3, high=9, channels=2, amount=120),
+            Encoder("delta", "a0", 2, channel=1, step=2, amount=150),
+            Encoder("level", "a0", 4, channels=2, levels=(-70000, 4), amount=110),
+            Encoder("latency", "a0", 9, low=0, high=100, amount=200),
+            Encoder("population", "a0", 12, channel=2, low=-9, high=200, count=4, amount=130),
+            Encoder("value", "a1", 0, channel=0, channels=3, zero=1, gain=0.75),
+        ),
+        Decoder("first", "a2"), samples=3, bursts_per_sample=2, settle=1, fresh=False,
+    )  # fmt: skip
+    return replace(
+        q,
+        areas=areas,
+        projections=tuple(replace(p, psp_factor=int(p.source == 1)) for p in q.projections),
+        reset=np.where(q.area_of_neuron == 2, ids - 20, 7).astype(q.types.potential),
+        bias=np.where(q.area_of_neuron == 3, ids - 24, 0).astype(q.types.input),
+        current_retained=(np.where(q.area_of_neuron == 2, 1000 * ids, 29491) / unit).astype(q.types.retained),
+        current_shift=np.array([0, 0, 1, 0] if whole else [0] * 4, np.uint8),
+        senses=senses,
+    )
+
+
 def images(precision: str) -> list[bytes]:
-    """One of each row codec, in two images, and one with delays and learning."""
+    """One of each row codec, in two images, one with delays and learning, one with neuron models and senses."""
     q, choices = coded(precision), CODED[precision]
-    return [pack(kinds(precision), only=EXPLICIT).data, pack(q, only=choices).data, pack(timed(precision)).data]
+    packed = pack(kinds(precision), only=EXPLICIT), pack(q, only=choices), pack(timed(precision))
+    return [*(each.data for each in packed), pack(modelled(precision)).data]
 
 
 def test_offsets_are_those_of_the_core() -> None:
@@ -134,13 +180,16 @@ def test_offsets_are_those_of_the_core() -> None:
     header = {k: int(v) for k, v in re.findall(r"HEADER_(\w+) = (\d+)", text)}
     assert {k: header[k] for k in HEADER_WORDS} == HEADER_WORDS
     for prefix, fields in (("AREA", image_edit.AREA_FIELDS), ("PROJECTION", image_edit.PROJECTION_FIELDS)):
-        names = re.findall(rf"^    {prefix}_(\w+),?$", text, re.MULTILINE)
+        names = re.findall(rf"^    {prefix}_(\w+)(?:,| |$)", text, re.MULTILINE)
         assert [*fields, "WORDS"] == names
+    names = re.findall(r"^    MODEL_(\w+)", text, re.MULTILINE)
+    assert [*image_edit.MODEL_FIELDS[: len(names) - 1], "WORDS"] == names
+    assert f"MODEL_WORDS = {len(image_edit.MODEL_FIELDS)}" in text
 
 
 def test_sealing_keeps_an_image() -> None:
     for precision in PRECISIONS:
-        data, others, _ = images(precision)
+        data, others, *_ = images(precision)
         assert Image(data).sealed() == data
         assert Image(others).sealed() == others
         words = [Image(others).word(Image(others).projection(i, "CODEC").offset) for i in range(len(CODED[precision]))]
@@ -281,14 +330,14 @@ def forged_codes(precision: str) -> Iterator[Forged]:
         yield field(codec, "CODEC", word(codec, "CODEC") & ~255 | 255, LAYOUT, "CODEC")
         yield field(codec, "DATA", end - word(codec, "DATA_BYTES") + 1, LAYOUT, "BASES")
         yield field(codec, "SYNAPSES", word(codec, "SYNAPSES") + 1, ROW, "CODEC")
-        if codec != 14:
+        if codec not in SHARED:
             yield field(codec, "BODIES", 1, LAYOUT, "BASES")
         if codec in image_edit.UNINDEXED:
             yield field(codec, "DATA_BYTES", word(codec, "DATA_BYTES") + 1, ROW, "CODEC")
             yield field(codec, "ROWS", 5, ROW, "CODEC")
             yield field(codec, "CODEC", word(codec, "CODEC") | 1 << 16, LAYOUT, "BASES")
             yield field(codec, "CODEC", word(codec, "CODEC") | ESCAPES, LAYOUT, "BASES")
-        elif codec != 14:
+        elif codec not in SHARED:
             yield field(codec, "CODEC", word(codec, "CODEC") ^ ESCAPES, ROW, "CODEC")
         if codec in (7, 8, 9, 10, 11, 12, 15):
             levels = 16 if codec == 15 else 1 << 4 - (codec - 7) % 3
@@ -299,11 +348,17 @@ def forged_codes(precision: str) -> Iterator[Forged]:
             yield field(codec, "BASES", columns, ROW, "CODEC")
         for first in (994, 1001, 0xFFFFFFFF):
             yield field(codec, "OFFSETS", first, ROW, "CODEC")
-    yield from _forged_shared(image, place[14], precision, end)
+    yield from _forged_shared(image, place[14], 2 if precision == "int8" else 4, end)
+    yield from _forged_shared(image, place[17], 0, end)
+    body, weight = len(image.rows(place[17])), 1 if precision == "int8" else 4
+    yield rows(17, b"\xff", body - weight - 1)  # a gap that is an escape, whose last byte is the weight's first
+    yield rows(17, b"\xff", 4 + weight)  # the same earlier: targets past the span
     if precision == "fp32":
         for bits in (NAN, INFINITY, MINUS_INFINITY, MINUS_ZERO):
             yield rows(6, struct.pack("<I", bits), 4 * 9, 4 * 9)
             yield rows(14, struct.pack("<I", bits), 0)
+            yield rows(17, struct.pack("<I", bits), 4)
+            yield rows(17, struct.pack("<I", bits), body - 4)
         return
     for fan_out in (0, 2, 4, 65536, 0xFFFFFFFF):
         yield field(15, "BASES", fan_out, ROW, "CODEC")
@@ -315,14 +370,13 @@ def forged_codes(precision: str) -> Iterator[Forged]:
     yield rows(13, b"\xff\xff\x7f", 3)
 
 
-def _forged_shared(image: Image, p: int, precision: str, end: int) -> Iterator[Forged]:
-    """Bodies and entries that lie."""
+def _forged_shared(image: Image, p: int, weight: int, end: int) -> Iterator[Forged]:
+    """Bodies and entries that lie; weight: bytes of a body's own."""
 
     def word(name: str) -> int:
         return image.word(image.projection(p, name).offset)
 
     entries, body = word("BOOK"), word("DATA")
-    weight = 2 if precision == "int8" else 4
     span = struct.unpack_from("<H", image.data, body + weight)[0]
     for entry in (0xFFFF0000, word("BODIES") << 16, 1000 - span, 0xFFFF):
         edited = Image(bytes(image.data)).put(entries + 4 * 3, entry).sealed()
@@ -524,9 +578,77 @@ def test_hostile_images_under_sanitizers(precision: str, image_program: Path) ->
     assert verdicts[0].startswith("ok")
     for case, verdict in zip(cases, verdicts, strict=True):
         error, offset = open_bytes(case)
-        assert verdict == f"{error} {offset}" if error else verdict.split()[0] in ("ok", "large")
+        assert verdict == f"{error} {offset}" if error else verdict.split()[0] in ("ok", "large", "models")
     accepted = sum(verdict.startswith("ok") for verdict in verdicts)
     assert len(cases) / 100 < accepted < len(cases) / 2, "cases are neither all absurd nor all harmless"
+
+
+def _senses_words(precision: str) -> Iterator[bytes]:
+    """Words of neuron models and of the senses' record, one or several, set to what may be in range and what is not."""
+    data = pack(modelled(precision)).data
+    image, rng = Image(data), np.random.default_rng(3)
+    offsets = [field.offset for field in (*image.models(), *image.senses())]
+    for _ in range(6000):
+        edited = Image(data)
+        for at in rng.choice(offsets, int(rng.integers(1, 4)), replace=False).tolist():
+            near = edited.word(at) + int(rng.integers(-9, 10)) * int(rng.choice([1, 4, 1 << 8, 1 << 16, 1 << 24]))
+            drawn = int(rng.integers(0, 1 << 32)) >> int(rng.integers(0, 32))
+            edited.put(at, int(rng.choice([near, near, drawn, int(rng.choice(HOSTILE))])))
+        yield edited.sealed()
+
+
+@pytest.mark.parametrize("precision", NUMBER_TYPES)
+def test_hostile_models_and_senses_under_sanitizers(precision: str, image_program: Path) -> None:
+    """Refused by engine or senses, or run and presented; each of these often enough."""
+    cases = [pack(modelled(precision)).data, *_senses_words(precision)]
+    stream = b"".join(struct.pack("<I", len(case)) + case for case in cases)
+    verdicts = c_programs.feed(image_program, stream).splitlines()
+    assert len(verdicts) == len(cases)
+    assert verdicts[0].endswith("presented")
+    kinds = [verdict.split()[0] if verdict[:2] != "ok" else verdict.split()[2] for verdict in verdicts]
+    assert {kind for kind in kinds if kind[0] != "-"} == {"models", "none", "refused", "presented"}
+    assert all(kinds.count(kind) > 200 for kind in ("models", "refused", "presented"))
+
+
+def forged_models(precision: str) -> Iterator[tuple[str, bytes]]:
+    """Neuron models that an engine refuses."""
+    data = pack(modelled(precision)).data
+    image = Image(data)
+    words = {field.name: field.offset for field in image.models()}
+    floats = precision != "int8"
+    for area, name, value in (
+        (0, "FLAGS", 3), (0, "FLAGS", 0x30), (0, "FLAGS", 1 << 6), (0, "FLAGS", 1 << 12), (1, "FLAGS", 8),
+        (1, "FLAGS", 8 | 1), (1, "FLAGS", 8 | 2 | 4), (0, "COLUMNS", 8), (0, "RESERVED", 1), (0, "RESERVED_3", 1),
+        (0, "RESET", NAN if floats else 0x8000), (0, "RESET", MINUS_ZERO if floats else 0xFFFF8000),
+        (0, "BIAS", INFINITY if floats else 1 << 30), (0, "CURRENT_RETAINED", 0x3F800001 if floats else 32769),
+        (2, "RESET", image.header("BLOCKS_OFFSET") - 4), (2, "RESET", 0), (2, "CURRENT_RETAINED", 138),
+    ):  # fmt: skip
+        yield f"{area} {name} {value:#x}", Image(data).put(words[f"model {area} {name}"], value).sealed()
+    for about, offset, value in (
+        ("candidates", HEADER_WORDS["PRECISION"], image.word(HEADER_WORDS["PRECISION"]) | 1 << 8),
+        ("late with a countdown", image.area(0, "FLAGS").offset, 1 | 1 << 12),
+        ("a psp factor without grades", image.area(3, "PSP_FACTOR").offset, 1),
+    ):
+        yield about, Image(data).put(offset, value).sealed()
+
+
+@pytest.mark.parametrize("precision", NUMBER_TYPES)
+def test_forged_models_are_refused_by_the_engine(precision: str) -> None:
+    engine, ram = ffi.new("spk_engine_t *"), ffi.new("uint64_t[]", 1 << 12)
+    cases = [("as it is", pack(modelled(precision)).data), *forged_models(precision)]
+    for i, (about, data) in enumerate(cases):
+        memory = Memory(data)
+        assert memory.open() == (0, 0), about
+        kernel = lib.spk_batch_kernel(memory.view.precision)
+        error = lib.spk_engine_init(engine, memory.view, kernel, ram, 8 << 12, 0)
+        assert error == (PARAMETER if i else 0), about
+
+
+@pytest.mark.parametrize("model", [1, 2, 133, 0xFFFFFFFC])
+def test_model_outside_the_image_is_refused_when_it_is_opened(model: int) -> None:
+    image = Image(pack(modelled("int8")).data)
+    image.put(image.area(2, "MODEL").offset, model)
+    assert open_bytes(image.sealed()) == (LAYOUT, image.area(2, "FLAGS").offset)
 
 
 def flipped(data: bytes, count: int) -> Iterator[bytes]:

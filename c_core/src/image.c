@@ -63,36 +63,32 @@ static int check_blocks(spk_image_t *image) {
     return SPK_OK;
 }
 
-/* Behind the meta may lie the senses' record, where its magic says that there is one; spk_senses_init looks at it.
- * Returns where the next record would be, 0 where it leaves the image. */
-static uint32_t find_senses(spk_image_t *image, uint32_t at) {
-    if (!inside(image, at, SPK_IMAGE_SENSES_BYTES, 1, 4) || memcmp(image->bytes + at, "SENS", 4) != 0) {
-        return at;
+#define SENSES_MAGIC 0x534E4553u /* "SENS" */
+#define TEST_MAGIC 0x54534554u   /* "TEST" */
+
+/* A record of at least `head` bytes where *at says and its magic says that there is one: its second word counts its
+ * bytes, less `apart`. Moves *at behind it, to 0 where it leaves the image. */
+static const uint8_t *find_record(const spk_image_t *image, uint32_t *at, uint32_t magic, uint32_t head,
+                                  uint32_t apart) {
+    const uint32_t begin = *at;
+    if (!inside(image, begin, head, 1, 4) || header_word(image, begin) != magic) {
+        return NULL;
     }
-    uint32_t bytes = header_word(image, at + 4);
-    if (bytes < SPK_IMAGE_SENSES_BYTES || bytes % 4 != 0 || !inside(image, at, bytes, 1, 4)) {
-        return 0;
-    }
-    image->senses = image->bytes + at;
-    return at + bytes;
+    uint32_t bytes = header_word(image, begin + 4) + apart;
+    *at = bytes >= head && inside(image, begin, bytes, 1, 4) ? begin + bytes : 0;
+    return image->bytes + begin;
 }
 
-/* The self-test's record lies behind meta and senses, where its magic says that there is one. */
-static int find_test(spk_image_t *image) {
-    uint32_t at = find_senses(image, (image->meta_offset + image->meta_bytes + 3) & ~3u);
-    if (at == 0) {
-        return refuse(image, SPK_ERROR_LAYOUT, image->meta_offset + image->meta_bytes);
+/* Behind the meta may lie the senses, which spk_senses_init looks at, and the self-test. */
+static int find_records(spk_image_t *image) {
+    uint32_t at = (image->meta_offset + image->meta_bytes + 3) & ~3u;
+    image->senses = find_record(image, &at, SENSES_MAGIC, SPK_IMAGE_SENSES_BYTES, 0);
+    const uint32_t begin = at;
+    image->test = at == 0 ? NULL : find_record(image, &at, TEST_MAGIC, SPK_IMAGE_TEST_BYTES, SPK_IMAGE_TEST_BYTES);
+    image->test_bytes = at - begin;
+    if (at == 0 || (image->test != NULL && header_word(image, begin + 8) > SPK_IMAGE_TEST_BURSTS_MOST)) {
+        return refuse(image, SPK_ERROR_LAYOUT, begin != 0 ? begin : image->meta_offset + image->meta_bytes);
     }
-    if (!inside(image, at, SPK_IMAGE_TEST_BYTES, 1, 4) || memcmp(image->bytes + at, "TEST", 4) != 0) {
-        return SPK_OK;
-    }
-    uint32_t stimulus = header_word(image, at + 4);
-    if (!inside(image, at + SPK_IMAGE_TEST_BYTES, stimulus, 1, 4) ||
-        header_word(image, at + 8) > SPK_IMAGE_TEST_BURSTS_MOST) {
-        return refuse(image, SPK_ERROR_LAYOUT, at);
-    }
-    image->test = image->bytes + at;
-    image->test_bytes = SPK_IMAGE_TEST_BYTES + stimulus;
     return SPK_OK;
 }
 
@@ -269,12 +265,13 @@ static int check_row(const spk_image_t *image, spk_row_t row, const spk_rows_t *
                      uint32_t *escapes) {
     uint32_t kind = CODEC_KIND(rows->projection[PROJECTION_CODEC]);
     uint32_t synapses = 0;
-    if (kind == CODEC_SHARED && row.begin != row.end) {
-        if ((size_t)(row.end - row.begin) < spk_body_head_bytes(SPK_PRECISION_OF(image))) {
+    if (CODEC_IS_SHARED(kind) && row.begin != row.end) {
+        uint32_t head = spk_body_weight_bytes(SPK_PRECISION_OF(image), kind) + BODY_SPAN_BYTES;
+        if ((size_t)(row.end - row.begin) < head) {
             return SPK_ERROR_ROW;
         }
-        targets = spk_body_span(row, SPK_PRECISION_OF(image)) + 1;
-        synapses = spk_body_synapses(row, SPK_PRECISION_OF(image));
+        targets = spk_body_span(row, SPK_PRECISION_OF(image), kind) + 1;
+        synapses = spk_body_synapses(row, SPK_PRECISION_OF(image), kind);
     }
     int found = spk_row_check(row, kind, SPK_PRECISION_OF(image), rows->book, targets, escapes);
     return synapses == 0 || found == (int)synapses ? found : SPK_ERROR_ROW;
@@ -283,6 +280,7 @@ static int check_row(const spk_image_t *image, spk_row_t row, const spk_rows_t *
 /* Shared rows: a checked body lies behind each first target. Adds up their synapses. */
 static int check_entries(spk_image_t *image, const spk_rows_t *rows, uint32_t targets, uint64_t *synapses) {
     const uint32_t *projection = rows->projection;
+    const uint32_t kind = CODEC_KIND(projection[PROJECTION_CODEC]);
     *synapses = 0;
     for (uint32_t row = 0; row < projection[PROJECTION_ROWS]; row++) {
         uint32_t entry = spk_rows_entry(rows, row);
@@ -290,8 +288,8 @@ static int check_entries(spk_image_t *image, const spk_rows_t *rows, uint32_t ta
         if (entry >> 16 < projection[PROJECTION_BODIES]) {
             spk_row_t body = spk_rows_find(rows, entry >> 16);
             if (body.begin != body.end) {
-                span += spk_body_span(body, SPK_PRECISION_OF(image));
-                *synapses += spk_body_synapses(body, SPK_PRECISION_OF(image));
+                span += spk_body_span(body, SPK_PRECISION_OF(image), kind);
+                *synapses += spk_body_synapses(body, SPK_PRECISION_OF(image), kind);
             }
         } else {
             span = targets;
@@ -326,7 +324,7 @@ static int check_rows(spk_image_t *image, const uint32_t *projection, uint32_t c
         synapses += (uint32_t)found;
         begin = end;
     }
-    found = CODEC_KIND(codec) == CODEC_SHARED ? check_entries(image, &rows, targets, &synapses) : SPK_OK;
+    found = CODEC_IS_SHARED(CODEC_KIND(codec)) ? check_entries(image, &rows, targets, &synapses) : SPK_OK;
     if (found == SPK_OK && (begin != projection[PROJECTION_DATA_BYTES] || synapses != projection[PROJECTION_SYNAPSES] ||
                             (escapes != 0) != CODEC_ESCAPES(codec))) {
         return refuse(image, SPK_ERROR_ROW, offset_of(image, projection + PROJECTION_CODEC));
@@ -373,7 +371,7 @@ static int check_pieces(spk_image_t *image, const uint32_t *projection, uint32_t
     } else {
         fits &= codec >> 16 == 0;
     }
-    if (kind == CODEC_SHARED) {
+    if (CODEC_IS_SHARED(kind)) {
         fits &= (count <= 0x10000u) & inside(image, book, projection[PROJECTION_ROWS], 4, 4);
     } else if (CODEC_HAS_CODES(kind) || kind == CODEC_PROCEDURAL) {
         uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
@@ -407,7 +405,7 @@ static int check_projection(spk_image_t *image, const uint32_t *projection) {
     int is_int8 = SPK_PRECISION_OF(image) == SPK_PRECISION_INT8;
     if (projection[PROJECTION_ENDS] >> 16 >= image->area_count || kind >= CODEC_COUNT ||
         CODEC_SHIFT(codec) > (is_int8 ? 7u : 0) || CODEC_BLOCK_LOG2(codec) > 5 || codec >> 26 != 0 ||
-        (!is_int8 && kind > CODEC_DENSE && kind != CODEC_SHARED && kind != CODEC_PLASTIC) ||
+        (!is_int8 && kind > CODEC_DENSE && !CODEC_IS_SHARED(kind) && kind != CODEC_PLASTIC) ||
         !timing_is_valid(image, projection)) {
         return refuse(image, SPK_ERROR_LAYOUT, offset_of(image, projection + PROJECTION_CODEC));
     }
@@ -416,7 +414,7 @@ static int check_projection(spk_image_t *image, const uint32_t *projection) {
     if (first > sources || rows > sources - first) {
         return refuse(image, SPK_ERROR_LAYOUT, offset_of(image, projection + PROJECTION_SOURCE_FIRST));
     }
-    uint32_t count = kind == CODEC_SHARED ? projection[PROJECTION_BODIES] : rows;
+    uint32_t count = CODEC_IS_SHARED(kind) ? projection[PROJECTION_BODIES] : rows;
     int error = check_pieces(image, projection, count);
     if (error != SPK_OK) {
         return error;
@@ -479,7 +477,7 @@ int spk_image_open(spk_image_t *image, const uint8_t *bytes, size_t size) {
     SPK_ASSERT(((uintptr_t)bytes & 3u) == 0);
     memset(image, 0, sizeof *image);
     image->bytes = bytes;
-    static int (*const checks[])(spk_image_t *) = {check_blocks, read_header, find_test, check_areas, check_projections,
+    static int (*const checks[])(spk_image_t *) = {check_blocks, read_header, find_records, check_areas, check_projections,
                                                    check_power,  check_learning};
     int error = check_header(image, size);
     for (unsigned i = 0; error == SPK_OK && i < sizeof checks / sizeof checks[0]; i++) {

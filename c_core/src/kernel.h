@@ -155,6 +155,29 @@ static inline uint32_t spk_model_parameter(const spk_image_t *image, const uint3
     return bytes == 2 ? ((const uint16_t *)(const void *)column)[index] : ((const uint32_t *)(const void *)column)[index];
 }
 
+/* A parameter of successive neurons: one word for the area (step 0) or a column. */
+typedef struct {
+    const uint8_t *at;
+    uint32_t step; /* bytes from one neuron's value to the next */
+} spk_values_t;
+
+/* The values from neuron `index` on of a parameter of an area or a neuron model; is_column: its bit. */
+static inline spk_values_t spk_values_open(const spk_image_t *image, const uint32_t *word, uint32_t is_column,
+                                           uint32_t bytes, uint32_t index) {
+    spk_values_t shared = {(const uint8_t *)word, 0};
+    spk_values_t column = {image->bytes + *word + index * bytes, bytes};
+    return is_column != 0 ? column : shared;
+}
+
+/* Is an area with a neuron model one of plain neurons: without refractory period, fire limit, draw, upper limit, current, and
+ * neither late nor graded? Threshold, retained fraction, reset and bias may differ. */
+static inline int spk_model_is_plain(const spk_image_t *image, const uint32_t *area, uint32_t no_limit) {
+    const uint32_t columns = AREA_COLUMN(AREA_THRESHOLD) | AREA_COLUMN(AREA_RETAINED);
+    return !(spk_area_model(image, area)[MODEL_FLAGS] & (MODEL_LATE | MODEL_GRADED | MODEL_CURRENT)) &&
+           !(area[AREA_COLUMNS] & ~columns) && area[AREA_FLAGS] & AREA_ACCUMULATE && area[AREA_LIMIT] == no_limit &&
+           area[AREA_REFRACTORY] == 0 && area[AREA_FIRE_LIMIT] == 0 && area[AREA_FIRE_DRAW] == 0xFFFFFFFFu;
+}
+
 /* Did the neuron fire in the last burst? */
 static inline int spk_has_fired(const spk_engine_t *engine, uint32_t neuron) {
     return engine->fired[neuron >> 5] >> (neuron & 31u) & 1u;

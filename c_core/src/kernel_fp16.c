@@ -7,6 +7,7 @@ typedef uint16_t potential_t;
 
 #define WEIGHT_BYTES 2
 #define POTENTIAL_MOST 65504.0f
+#define NO_LIMIT 0x7C00u /* record word */
 
 SPK_INLINE float potential_load(uint16_t stored) { return spk_float_from_bits(spk_half_to_float_bits(stored)); }
 
@@ -25,7 +26,7 @@ static inline float model_reset(const spk_image_t *image, const uint32_t *model,
 
 /* The record's word is a binary16: one with its sign set is no threshold above rest. */
 static int area_is_plain(const uint32_t *area) {
-    return area[AREA_THRESHOLD] < 0x8000u && spk_area_is_plain(area, 0x7C00u);
+    return area[AREA_THRESHOLD] < 0x8000u && spk_area_is_plain(area, NO_LIMIT);
 }
 
 #include "kernel_float.inc"

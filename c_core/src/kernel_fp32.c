@@ -5,6 +5,7 @@ typedef float potential_t;
 
 #define WEIGHT_BYTES 4
 #define POTENTIAL_MOST 3e38f
+#define NO_LIMIT 0x7F800000u /* record word */
 
 SPK_INLINE float potential_load(float stored) { return stored; }
 
@@ -21,7 +22,7 @@ static inline float model_reset(const spk_image_t *image, const uint32_t *model,
     return spk_float_from_bits(spk_model_parameter(image, model, MODEL_RESET, index, 4));
 }
 
-static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, 0x7F800000u); }
+static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, NO_LIMIT); }
 
 #include "kernel_float.inc"
 

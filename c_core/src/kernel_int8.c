@@ -17,6 +17,8 @@ typedef uint32_t retained_t;
 #define RETAINED_ALL 32768u /* record word of an area that does not leak */
 #define EMPTY_WORD 0u /* 32 bits of accumulators that no input has reached */
 #define POTENTIAL_MOST 32767
+#define NO_LIMIT 32767u /* record word */
+#define RETAINED_BYTES 2
 
 SPK_INLINE int16_t potential_load(int16_t stored) { return stored; }
 
@@ -75,6 +77,11 @@ SPK_INLINE number_t leak(int32_t v, retained_t retained) {
 /* Not 0 where any of the potentials was not. */
 SPK_INLINE uint32_t any_charge(uint32_t any, number_t v) { return any | (uint32_t)v; }
 
+/* Not 0 where input came, or a potential changed. */
+SPK_INLINE uint32_t any_move(uint32_t any, number_t sum, number_t before, number_t after) {
+    return any | (uint32_t)sum | (uint32_t)(before ^ after);
+}
+
 /* Did nothing come, and nothing change? */
 SPK_INLINE int is_still(number_t sum, number_t before, number_t after) { return sum == 0 && before == after; }
 
@@ -111,7 +118,12 @@ static inline retained_t model_retained(const spk_image_t *image, const uint32_t
     return spk_model_parameter(image, model, MODEL_CURRENT_RETAINED, index, 2);
 }
 
-static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, POTENTIAL_MOST); }
+/* The same parameters where a value of an area or its neurons lies. */
+SPK_INLINE retained_t retained_at(const uint8_t *at) { return *(const uint16_t *)(const void *)at; }
+
+SPK_INLINE number_t bias_at(const uint8_t *at) { return (int32_t)*(const uint32_t *)(const void *)at; }
+
+static int area_is_plain(const uint32_t *area) { return spk_area_is_plain(area, NO_LIMIT); }
 
 #include "kernel_neuron.inc"
 

@@ -153,7 +153,9 @@ static inline uint32_t spk_words_for(uint32_t bits) { return (bits + 31) / 32; }
 #define CODEC_SHARED 14u      /* a first target per row, and a body of one weight and 8-bit gaps that rows share */
 #define CODEC_PROCEDURAL 15u  /* a seed: targets and weights are drawn */
 #define CODEC_PLASTIC 16u     /* 16-bit targets; weights in the arena, numbered through the projection */
-#define CODEC_COUNT 17u
+#define CODEC_SHARED_WEIGHTED 17u /* a first target per row, and a body of 8-bit gaps and weights that rows share */
+#define CODEC_COUNT 18u
+#define CODEC_IS_SHARED(kind) ((kind) == CODEC_SHARED || (kind) == CODEC_SHARED_WEIGHTED)
 #define CODEC_IS_UNIFORM(kind) ((kind) < CODEC_DENSE ? (kind) & 1u : (kind) == CODEC_TERNARY || (kind) == CODEC_SHARED)
 #define CODEC_IS_WIDE(kind) ((kind) >> 1 == CODEC_WIDE >> 1)
 #define CODEC_IS_U16(kind) ((kind) >> 1 == CODEC_U16 >> 1 || (kind) == CODEC_PLASTIC)

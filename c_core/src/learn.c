@@ -199,14 +199,15 @@ static int begin(spk_reader_t *reader, const spk_engine_t *engine, const uint32_
                             spk_target_count(engine->image, projection)) == SPK_OK;
 }
 
-/* A weight psp times, as an input. */
+/* A weight psp times, as an input: finite, so that no sum of inputs is NaN. */
 static uint32_t driven(const spk_reader_t *reader, uint32_t weight) {
     if (SPK_PRECISION_OF(reader->engine->image) == SPK_PRECISION_INT8) {
         return weight * reader->psp << CODEC_SHIFT(reader->projection[PROJECTION_CODEC]);
     }
     float psp = reader->is_graded ? spk_float_from_bits(reader->psp) : (float)reader->psp;
     float product = spk_float_from_bits(weight) * psp;
-    return product == 0 ? 0 : spk_bits_from_float(product); /* never -0 */
+    uint32_t bits = product == 0 ? 0 : spk_bits_from_float(product); /* never -0 */
+    return (bits & 0x7F800000u) == 0x7F800000u ? (bits & 0x80000000u) | 0x7F7FFFFFu : bits;
 }
 
 static uint32_t read(spk_reader_t *reader, uint32_t pairs[2 * SPK_READ_MOST]) {

@@ -100,9 +100,9 @@ int spk_cursor_begin(spk_cursor_t *cursor, spk_row_t row, uint32_t kind, uint8_t
         uint32_t bytes;
         is_read = read_varint(&cursor->at, row.end, &bytes) && bytes <= (size_t)(row.end - cursor->at);
         cursor->split = cursor->at + (is_read ? bytes : 0);
-    } else if (kind == CODEC_SHARED && is_read) {
-        is_read = row.end - cursor->at >= 4;
-        cursor->at += is_read ? 4 : 0; /* span and synapses */
+    } else if (CODEC_IS_SHARED(kind) && is_read) {
+        is_read = row.end - cursor->at >= (ptrdiff_t)BODY_SPAN_BYTES;
+        cursor->at += is_read ? BODY_SPAN_BYTES : 0;
     }
     return is_read ? SPK_OK : SPK_ERROR_ROW;
 }
@@ -127,7 +127,7 @@ int spk_cursor_next(spk_cursor_t *cursor) {
         cursor->at += is_read ? 2 : 0;
     } else if (CODEC_IS_WIDE(kind) || (cursor->is_first && kind == CODEC_TERNARY)) {
         is_read = read_varint(&cursor->at, end, &gap);
-    } else if (!cursor->is_first || kind != CODEC_SHARED) {
+    } else if (!cursor->is_first || !CODEC_IS_SHARED(kind)) {
         is_read = read_short(cursor, end, &gap);
     }
     if (!is_read || gap >= cursor->target_count - cursor->target) {
@@ -209,7 +209,7 @@ uint32_t spk_row_each(const spk_image_t *image, const uint32_t *projection, uint
     if (kind == CODEC_PROCEDURAL) {
         return each_procedural(&rows, target_count, row, visit, context);
     }
-    if (kind == CODEC_SHARED) {
+    if (CODEC_IS_SHARED(kind)) {
         uint32_t entry = spk_rows_entry(&rows, row);
         first = entry & 0xFFFFu;
         row = entry >> 16;

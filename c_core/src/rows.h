@@ -28,7 +28,7 @@ static inline uint32_t spk_target_count(const spk_image_t *image, const uint32_t
 
 /* A projection's rows in a checked image, as loops read them. */
 typedef struct {
-    const uint32_t *bases;    /* shared rows: of the bodies */
+    const uint32_t *bases;    /* of shared rows: of their bodies */
     const uint16_t *offsets;
     const uint8_t *data;
     const uint8_t *book;      /* levels; shared rows: a word per row */
@@ -59,17 +59,20 @@ static inline uint32_t spk_rows_entry(const spk_rows_t *rows, uint32_t row) {
     return ((const uint32_t *)(const void *)rows->book)[row];
 }
 
-/* A body: its weight (2 or 4 bytes), the distance of its last target from the first, its synapses, 16 bits each, gaps. */
-static inline uint32_t spk_body_head_bytes(uint8_t precision) {
-    return spk_weight_bytes(precision, CODEC_SHARED) + 4;
+/* A body: its weight (2 or 4 bytes) where it has one, the distance of its last target from the first, its synapses, 16 bits
+ * each; gaps, or the first weight, then gaps and weights. */
+#define BODY_SPAN_BYTES 4u /* of the two numbers */
+
+static inline uint32_t spk_body_weight_bytes(uint8_t precision, uint32_t kind) {
+    return kind == CODEC_SHARED ? spk_weight_bytes(precision, kind) : 0;
 }
 
-static inline uint32_t spk_body_span(spk_row_t body, uint8_t precision) {
-    return spk_load16(body.begin + spk_weight_bytes(precision, CODEC_SHARED));
+static inline uint32_t spk_body_span(spk_row_t body, uint8_t precision, uint32_t kind) {
+    return spk_load16(body.begin + spk_body_weight_bytes(precision, kind));
 }
 
-static inline uint32_t spk_body_synapses(spk_row_t body, uint8_t precision) {
-    return spk_load16(body.begin + spk_weight_bytes(precision, CODEC_SHARED) + 2);
+static inline uint32_t spk_body_synapses(spk_row_t body, uint8_t precision, uint32_t kind) {
+    return spk_load16(body.begin + spk_body_weight_bytes(precision, kind) + 2);
 }
 
 /* Bits of a float that a weight may be: finite, not -0. */

@@ -103,7 +103,7 @@ SPK_INLINE void spk_read_ahead(const spk_fired_t *fired, const uint32_t *neuron,
         return;
     }
     uint32_t row = neuron[SPK_ROWS_AHEAD] - fired->rows.first;
-    row = kind == CODEC_SHARED ? spk_rows_entry(&fired->rows, row) >> 16 : row;
+    row = CODEC_IS_SHARED(kind) ? spk_rows_entry(&fired->rows, row) >> 16 : row;
     const uint8_t *begin = spk_rows_find(&fired->rows, row).begin;
     __builtin_prefetch(begin);
     __builtin_prefetch(begin + 64);

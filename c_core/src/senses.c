@@ -158,11 +158,11 @@ static uint32_t float_input(int32_t value, uint32_t gain) {
 }
 #endif
 
-/* A value as stimulus, cut to the limit of its area. */
+/* A value as stimulus, cut to the limit of its area; a limit of 0 gives no -0. */
 static uint32_t input_of(const spk_engine_t *engine, const uint32_t *encoder, int32_t value, uint32_t limit) {
     if (SPK_PRECISION_OF(engine->image) != SPK_PRECISION_INT8) {
         const uint32_t bits = float_input(value, encoder[ENCODER_AMOUNT]);
-        return (bits & 0x7FFFFFFFu) > limit ? limit | (bits & 0x80000000u) : bits;
+        return (bits & 0x7FFFFFFFu) <= limit ? bits : limit == 0 ? 0 : limit | (bits & 0x80000000u);
     }
     const uint32_t shift = encoder[ENCODER_SHIFT];
     const int64_t code = ((int64_t)value * (int32_t)encoder[ENCODER_AMOUNT] + ((int64_t)1 << shift >> 1)) >> shift;
@@ -315,7 +315,7 @@ int32_t spk_senses_answer(const spk_senses_t *senses) {
 
 static int amount_is_valid(const spk_image_t *image, uint32_t kind, uint32_t amount, uint32_t limit) {
     if (SPK_PRECISION_OF(image) != SPK_PRECISION_INT8) {
-        return amount < 0x7F800000u && amount != 0 && (kind == KIND_VALUE || amount <= limit);
+        return amount < 0x7F800000u && (kind == KIND_VALUE || amount <= limit);
     }
     return (int32_t)amount >= 0 && (kind == KIND_VALUE || amount <= limit);
 }

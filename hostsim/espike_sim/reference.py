@@ -141,9 +141,11 @@ class Float32Numbers:
         self.q = q
 
     def contributions(self, weight: Array, synapses: Ids, psp: Array) -> Array:
-        """weight * psp, one multiplication."""
-        product: Array = weight * psp.astype(np.float32)
-        return product
+        """weight * psp, one multiplication; what is infinite becomes the largest number that is not."""
+        with np.errstate(over="ignore"):
+            product: Array = weight * psp.astype(np.float32)
+        most = np.finfo(np.float32).max
+        return np.clip(product, -most, most)
 
     def psp(self, v: Array, ids: Ids) -> Array:
         """v rounded to nearest, halves up, cut to 0..255."""

@@ -185,8 +185,9 @@ def code_value(value: int, gain: float, scale: float) -> int:
 
 
 def code_spike(amount: float, scale: float) -> int:
-    """What a neuron that fires is given, in codes, before the cut: floor(amount / scale + 0.5), at least 1."""
-    return max(1, int(np.floor(amount / scale + 0.5)))
+    """What a neuron that fires is given, in codes, before the cut to a limit below 2^30: floor(amount / scale + 0.5),
+    at least 1, at most 2^31."""
+    return min(max(1, int(np.floor(amount / scale + 0.5))), 1 << 31)
 
 
 def code(presented: Presented, senses: Senses, q: CodedNetwork) -> CodedStimulus:

@@ -1,8 +1,9 @@
 /* images on standard input -> verdicts: opens each, runs what is accepted. Built under sanitizers.
  *
  * Standard input holds images, each behind its length in 4 bytes (little-endian). One line per image: the error code
- * and offset of a refusal; `ok` and the state hash after the bursts of an image that ran; `large` where its network
- * is too big to be run here. With -DFUZZER the same is a libFuzzer target that repairs the CRCs of what it is given,
+ * and offset of a refusal; `ok`, the state hash after the bursts of an image that ran, and what became of its senses
+ * (`none`, `refused` or `presented`); `large` where its network is too big to be run here; `models` where a learning
+ * record or a neuron model is at fault. With -DFUZZER the same is a libFuzzer target that repairs the CRCs of what it is given,
  * so that mutations reach the checks behind them. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,13 @@
 
 #include "espike/engine.h"
 #include "espike/link.h"
+#include "espike/senses.h"
 
 #define BURSTS 20
 #define MOST_RAM (8u << 20)
+#define PRESENTED_BURSTS 24
+
+enum { TOO_LARGE, REFUSED, RAN };
 
 static const spk_kernel_t *kernel_for(uint8_t precision) {
     return precision == SPK_PRECISION_FP32   ? &spk_kernel_fp32_learning
@@ -39,6 +44,9 @@ static void run_bursts(spk_engine_t *engine) {
         }
         (void)spk_engine_burst(engine);
     }
+}
+
+static void check_potentials(const spk_engine_t *engine) {
     for (uint32_t n = 0; engine->image->precision == SPK_PRECISION_FP32 && n < engine->image->neuron_count; n++) {
         if ((spk_engine_potential(engine, n) & 0x7F800000u) == 0x7F800000u) {
             abort(); /* an accepted image never leaves a potential that is not finite */
@@ -46,12 +54,58 @@ static void run_bursts(spk_engine_t *engine) {
     }
 }
 
-/* Returns 0 where the network is too big, 1 where it ran; the engine's hash is left in `hash`. */
-static int run(const spk_image_t *image, uint32_t *hash) {
+/* A presentation, or its begin: raw values from one end of int32 to the other, and all between. */
+static void present(spk_senses_t *senses, spk_engine_t *engine) {
+    static const int32_t ends[] = {INT32_MIN, INT32_MAX, -1, 0, 1, 255, -70000, 1 << 24};
+    int32_t *raw = calloc(senses->channels, sizeof *raw);
+    if (raw == NULL || spk_senses_begin(senses, engine) != SPK_OK) {
+        abort();
+    }
+    for (uint32_t burst = 0; burst < PRESENTED_BURSTS && !spk_senses_is_done(senses);) {
+        for (uint32_t i = 0; i < senses->channels; i++) {
+            uint32_t drawn = (senses->samples_taken * 977u + i) * 2654435761u;
+            raw[i] = drawn >> 31 ? ends[drawn >> 8 & 7u] : (int32_t)drawn >> (drawn & 31u);
+        }
+        spk_senses_take(senses, raw);
+        for (uint32_t left = spk_senses_bursts(senses); left != 0 && burst < PRESENTED_BURSTS; left--, burst++) {
+            (void)spk_senses_burst(senses, engine);
+        }
+    }
+    spk_senses_read(senses, engine);
+    int32_t answer = spk_senses_answer(senses);
+    if (answer < SPK_SENSES_NONE || answer >= (int32_t)senses->value_count) {
+        abort();
+    }
+    free(raw);
+}
+
+/* Presentations in a row of what senses the image has, in memory of exactly the size that they ask for. */
+static const char *run_senses(spk_engine_t *engine) {
+    spk_senses_t senses;
+    size_t bytes = spk_senses_ram_bytes(engine->image);
+    void *ram = malloc(bytes != 0 ? bytes : 1);
+    if (ram == NULL) {
+        abort();
+    }
+    int error = spk_senses_init(&senses, engine->image, ram, bytes);
+    for (int i = 0; error == SPK_OK && i < 2; i++) {
+        present(&senses, engine);
+        check_potentials(engine);
+    }
+    free(ram);
+    if (error != SPK_OK && (error != SPK_ERROR_LAYOUT || spk_senses_channels(engine->image) != 0)) {
+        abort();
+    }
+    return error == SPK_OK ? "presented" : engine->image->senses == NULL ? "none" : "refused";
+}
+
+/* TOO_LARGE, REFUSED where a learning record or a neuron model is at fault, or RAN: then the engine's hash is left in
+ * `hash`, and what became of its senses in `senses`. */
+static int run(const spk_image_t *image, uint32_t *hash, const char **senses) {
     size_t bytes = spk_engine_ram_bytes(image);
     spk_engine_t engine;
     if (bytes > MOST_RAM) {
-        return 0;
+        return TOO_LARGE;
     }
     void *ram = malloc(bytes != 0 ? bytes : 1);
     if (ram == NULL) {
@@ -60,15 +114,18 @@ static int run(const spk_image_t *image, uint32_t *hash) {
     int error = spk_engine_init(&engine, image, kernel_for(image->precision), ram, bytes, 1);
     if (error != SPK_OK) {
         free(ram);
-        if (error != SPK_ERROR_LAYOUT || image->learning_count == 0) { /* a learning record at fault */
+        int is_learning = error == SPK_ERROR_LAYOUT && image->learning_count != 0;
+        if (!is_learning && !(error == SPK_ERROR_PARAMETER && image->has_models)) {
             abort();
         }
-        return 0;
+        return REFUSED;
     }
     run_bursts(&engine);
+    check_potentials(&engine);
     memcpy(hash, engine.potential_hash, sizeof engine.potential_hash);
+    *senses = run_senses(&engine);
     free(ram);
-    return 1;
+    return RAN;
 }
 
 #ifdef FUZZER
@@ -110,6 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     spk_image_t image;
     uint8_t *copy;
     uint32_t hash[2];
+    const char *senses;
     uint8_t *sealed = malloc(size != 0 ? size : 1);
     if (sealed == NULL) {
         abort();
@@ -117,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(sealed, data, size);
     seal(sealed, size);
     if (open_copy(&image, sealed, size, &copy) == SPK_OK) {
-        (void)run(&image, hash);
+        (void)run(&image, hash, &senses);
     } else if (image.error_offset > size) {
         abort();
     }
@@ -132,13 +190,15 @@ static void judge(const uint8_t *data, size_t size) {
     spk_image_t image;
     uint8_t *copy;
     uint32_t hash[2];
+    const char *senses = NULL;
     int error = open_copy(&image, data, size, &copy);
+    int outcome = error == SPK_OK ? run(&image, hash, &senses) : REFUSED;
     if (error != SPK_OK) {
         printf("%d %u\n", error, (unsigned)image.error_offset);
-    } else if (run(&image, hash)) {
-        printf("ok %08x%08x\n", (unsigned)hash[0], (unsigned)hash[1]);
+    } else if (outcome == RAN) {
+        printf("ok %08x%08x %s\n", (unsigned)hash[0], (unsigned)hash[1], senses);
     } else {
-        printf("large %zu\n", spk_engine_ram_bytes(&image));
+        printf("%s %zu\n", outcome == REFUSED ? "models" : "large", spk_engine_ram_bytes(&image));
     }
     fflush(stdout);
     free(copy);

@@ -142,9 +142,9 @@ def _part(q: QuantizedConnectome, p: int, record: NDArray[np.int64]) -> _Part:
     codec, span, data = int(record[1]) & 255, int(record[3]), int(record[7])
     stored = float(data)
     if codec not in codecs.DENSES and codec != codecs.PROCEDURAL:
-        entries = int(record[11]) if codec == codecs.SHARED else span
+        entries = int(record[11]) if codec in codecs.SHAREDS else span
         stored += 4 * ((entries >> (int(record[1]) >> 16 & 255)) + 1) + 2 * (entries + 1)
-        stored += 4 * span if codec == codecs.SHARED else 0
+        stored += 4 * span if codec in codecs.SHAREDS else 0
     part = slice(int(q.projection_start[p]), int(q.projection_start[p + 1]))
     projection = q.projections[p]
     if codec == codecs.PROCEDURAL or codec not in GAPS or part.stop == part.start:

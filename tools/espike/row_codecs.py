@@ -28,6 +28,8 @@ from .row_synapses import (
     PLASTIC,
     PROCEDURAL,
     SHARED,
+    SHARED_WEIGHTED,
+    SHAREDS,
     SHORT_TARGETS,
     STEPWISE,
     TERNARY,
@@ -64,6 +66,8 @@ __all__ = [
     "PLASTIC",
     "PROCEDURAL",
     "SHARED",
+    "SHAREDS",
+    "SHARED_WEIGHTED",
     "SHORT_TARGETS",
     "STEPWISE",
     "TERNARY",
@@ -87,6 +91,7 @@ __all__ = [
     "plastic",
     "row_bytes",
     "shared",
+    "shared_weighted",
     "ternary",
     "varint_bytes",
 ]  # fmt: skip
@@ -231,7 +236,7 @@ def _code_rows(s: Synapses, codec: int) -> U8:
 
 
 def row_bytes(s: Synapses, codec: int) -> I64:
-    """(rows with synapses,): bytes of each in a codec that has an index; not of ternary and shared rows."""
+    """(rows with synapses,): bytes of each in a codec that has an index; not of ternary and shared ones."""
     each = [
         _code_row_bytes(b, codec) if codec in CODE_BITS else b.row_sums(_synapse_bytes(b, codec)) for b in s.blocks()
     ]
@@ -294,40 +299,84 @@ def _ternary_rows(s: Synapses) -> tuple[I64, bytes, bool]:
     return sizes, data.tobytes(), bool(np.any(gap[~begins] >= ESCAPE))
 
 
-def shared(s: Synapses) -> Rows | None:
-    """Rows of one weight whose bodies are stored once: a word per row, first target and body."""
-    if not s.is_uniform or s.target_count > 1 << 16:
-        return None
+class _Bodies:
+    """Bodies that are stored once, in the order in which rows ask for them."""
+
+    def __init__(self, s: Synapses) -> None:
+        self.s, self.known, self.done = s, dict[bytes, int](), 0
+        if s.rows > len(s.starts):
+            self.known[b""] = 0  # of rows without synapses
+        self.body = np.zeros(len(s.starts), np.int64)
+
+    def add(self, heads: list[bytes], data: bytes, ends: list[int], lead: int) -> bool:
+        """Some more rows with synapses: heads, and what follows, less `lead` bytes. Too many bodies: False."""
+        begin = 0
+        for row, (head, end) in enumerate(zip(heads, ends, strict=True), self.done):
+            self.body[row] = self.known.setdefault(head + data[begin + lead : end], len(self.known))
+            begin = end
+            if len(self.known) > _SHARED_MOST:
+                return False
+        self.done += len(heads)
+        return True
+
+    def rows(self, codec: int, escapes: bool) -> Rows:
+        """Rows of a word each: first target, body."""
+        s, entry = self.s, np.zeros(self.s.rows, np.int64)
+        entry[s.source[s.starts] - s.source_first] = self.body << 16 | s.target[s.starts].astype(np.int64)
+        found = index(np.cumsum([0, *map(len, self.known)]).astype(np.int64))
+        book, data = entry.astype("<u4").tobytes(), b"".join(self.known)
+        return Rows(codec, s.source_first, s.rows, data, escapes, *found, book=book, bodies=len(self.known))
+
+
+def _spans(s: Synapses) -> list[bytes]:
+    """(rows with synapses,): distance of the last target from the first, synapses."""
     counts = np.diff(np.append(s.starts, len(s.source)))
-    if int(counts.max()) > 0xFFFF:
+    last = s.target[np.append(s.starts[1:], len(s.target)) - 1].astype(np.int64)
+    spans = np.column_stack([last - s.target[s.starts], counts]).astype("<u2")
+    return [span.tobytes() for span in spans]
+
+
+def _is_shareable(s: Synapses) -> bool:
+    return s.target_count <= 1 << 16 and int(np.diff(np.append(s.starts, len(s.source))).max()) <= 0xFFFF
+
+
+def shared(s: Synapses) -> Rows | None:
+    """Rows of one weight whose bodies are stored once."""
+    if not s.is_uniform or not _is_shareable(s):
         return None
     inner = np.where(s.begins, 0, s.gap // ESCAPE + 1)
     gaps = np.zeros(int(inner.sum()), np.uint8)
     _put_gaps(gaps, (np.cumsum(inner) - inner)[~s.begins], s.gap[~s.begins])
-    ends = np.cumsum(s.row_sums(inner)).tolist()
-    first, last = s.target[s.starts], s.target[np.append(s.starts[1:], len(s.target)) - 1]
-    stored = s.weight[s.starts].astype(s.weight.dtype.newbyteorder("<"))
-    weight = np.ascontiguousarray(stored).view(f"V{stored.itemsize}")
-    spans = np.column_stack([last - first, counts]).astype("<u2")
-    known: dict[bytes, int] = {}
-    if s.rows > len(s.starts):
-        known[b""] = 0  # of rows without synapses
-    body = np.zeros(s.rows, np.int64)
-    sources, begin, raw = (s.source[s.starts] - s.source_first).tolist(), 0, gaps.tobytes()
-    heads = [w.tobytes() + span.tobytes() for w, span in zip(weight, spans, strict=True)]
-    for row, head, end in zip(sources, heads, ends, strict=True):
-        body[row] = known.setdefault(head + raw[begin:end], len(known))
-        begin = end
-        if len(known) > _SHARED_MOST:
+    weight = s.weight[s.starts].astype(s.weight.dtype.newbyteorder("<"))
+    heads = [w.tobytes() + span for w, span in zip(weight, _spans(s), strict=True)]
+    bodies = _Bodies(s)
+    if not bodies.add(heads, gaps.tobytes(), np.cumsum(s.row_sums(inner)).tolist(), 0):
+        return None
+    return bodies.rows(SHARED, has_escapes(s, D8))
+
+
+def shared_weighted(s: Synapses) -> Rows | None:
+    """Rows of a weight per synapse whose bodies, D8 rows less their first target, are stored once, where that saves."""
+    if s.is_uniform or not s.is_mixed or not _is_shareable(s) or not _repeats(s):
+        return None
+    bodies = _Bodies(s)
+    for block in s.blocks():
+        data, ends = _gap_rows(block, D8).tobytes(), np.cumsum(block.row_sums(_synapse_bytes(block, D8)))
+        if not bodies.add(_spans(block), data, ends.tolist(), 2):
             return None
-    entry = body << 16
-    entry[s.source[s.starts] - s.source_first] |= first
-    found = index(np.cumsum([0, *map(len, known)]).astype(np.int64))
-    escapes = any(key.find(b"\xff", 4 + stored.itemsize) >= 0 for key in known)
-    data = b"".join(known)
-    return Rows(
-        SHARED, s.source_first, s.rows, data, escapes, *found, book=entry.astype("<u4").tobytes(), bodies=len(known)
-    )
+    return bodies.rows(SHARED_WEIGHTED, has_escapes(s, D8))
+
+
+def _repeats(s: Synapses) -> bool:
+    """Do fewer than three quarters of the rows differ, by a hash of their gaps and weights?"""
+    found = []
+    for b in s.blocks():
+        stored = b.weight.astype(np.float32).view(np.uint32).astype(np.uint64)
+        x = (stored << np.uint64(32) | np.where(b.begins, 0, b.gap).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        place = np.arange(len(x)) - np.repeat(b.starts, np.diff(np.append(b.starts, len(x))))
+        x = (x ^ x >> np.uint64(29)) * (2 * place.astype(np.uint64) + np.uint64(1))
+        found.append(np.add.reduceat(x ^ x >> np.uint64(32), b.starts))
+    return 4 * len(np.unique(np.concatenate(found))) < 3 * len(s.starts)
 
 
 # Rows without an index.

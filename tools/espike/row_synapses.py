@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 D8, D8_UNIFORM, WIDE, WIDE_UNIFORM, U16, U16_UNIFORM = range(6)
-DENSE, DENSE4, DENSE3, DENSE2, D8W4, B53, B62, TERNARY, SHARED, PROCEDURAL, PLASTIC = range(6, 17)
+DENSE, DENSE4, DENSE3, DENSE2, D8W4, B53, B62, TERNARY, SHARED, PROCEDURAL, PLASTIC, SHARED_WEIGHTED = range(6, 18)
 CODEC_NAMES = (
     "d8", "d8-uniform", "wide", "wide-uniform", "u16", "u16-uniform", "dense", "dense4", "dense3", "dense2", "d8w4",
-    "b53", "b62", "ternary", "shared", "procedural", "plastic",
+    "b53", "b62", "ternary", "shared", "procedural", "plastic", "shared-weighted",
 )  # fmt: skip
 UNIFORM = (D8_UNIFORM, WIDE_UNIFORM, U16_UNIFORM)
 WIDES = (WIDE, WIDE_UNIFORM)
@@ -23,7 +23,9 @@ U16S = (U16, U16_UNIFORM)
 DENSES = (DENSE, DENSE4, DENSE3, DENSE2)
 CODE_BITS = {DENSE4: 4, DENSE3: 3, DENSE2: 2, D8W4: 4, B53: 3, B62: 2}
 """Codecs of codes into a codebook."""
-SHORT_TARGETS = (D8, D8_UNIFORM, U16, U16_UNIFORM, SHARED)
+SHAREDS = (SHARED, SHARED_WEIGHTED)
+"""Codecs whose rows share bodies."""
+SHORT_TARGETS = (D8, D8_UNIFORM, U16, U16_UNIFORM, *SHAREDS)
 """Codecs with 16-bit targets."""
 STEPWISE = (D8, D8_UNIFORM, WIDE, WIDE_UNIFORM, U16, U16_UNIFORM)
 """Codecs that engines also go through synapse by synapse, where the source's potential drives the weights."""

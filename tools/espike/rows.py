@@ -19,8 +19,8 @@ __all__ = ["CODEC_NAMES", "OPTIMIZE", "Rows", "encode"]
 WIDE_COST = 17 / 16
 """Wide rows take more instructions per synapse: they must save more than a 17th of the bytes."""
 INSTRUCTIONS = {
-    "dense": 5.0, "d8-uniform": 7.7, "d8": 8.6, "shared": 8.8, "d8w4": 10.9, "u16": 11.4, "b62": 12.7,
-    "u16-uniform": 13.2, "ternary": 13.8, "dense4": 14.2, "b53": 14.2, "procedural": 14.7, "dense2": 14.7,
+    "dense": 5.0, "d8-uniform": 7.7, "d8": 8.6, "shared": 8.8, "shared-weighted": 8.8, "d8w4": 10.9, "u16": 11.4,
+    "b62": 12.7, "u16-uniform": 13.2, "ternary": 13.8, "dense4": 14.2, "b53": 14.2, "procedural": 14.7, "dense2": 14.7,
     "dense3": 15.7, "wide-uniform": 16.3, "wide": 22.7,
 }  # fmt: skip
 """Instructions per synaptic event on rv32imc, -O2, rows of 64 (`espike bench`); what `--optimize speed` goes by."""
@@ -97,5 +97,6 @@ def _candidates(s: codecs.Synapses, sources: int, generator: Generator | None) -
             found[codec] = size, codecs.has_escapes(s, codec), partial(codecs.indexed, s, codec)
     add(codecs.ternary(s))
     add(codecs.shared(s))
+    add(codecs.shared_weighted(s))
     add(codecs.generated(s, sources, generator) if generator is not None else None)
     return found

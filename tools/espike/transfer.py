@@ -132,7 +132,7 @@ def _mark_rows(image: bytes, kinds: Kinds, record: NDArray[np.int64], size: int)
     if codec in row_codecs.DENSES:
         kinds[data : data + count] = np.resize(np.array(period, np.uint8), count)
         return
-    rows = int(record[11] if codec == row_codecs.SHARED else record[3])
+    rows = int(record[11] if codec in row_codecs.SHAREDS else record[3])
     offsets = np.frombuffer(image, "<u2", rows + 1, int(record[5])).astype(np.int64)
     bases = _words(image, int(record[4]), (rows >> log2) + 1).astype(np.int64)
     kinds[int(record[5]) : int(record[5]) + 2 * (rows + 1)] = np.resize(
@@ -184,6 +184,7 @@ def _pattern(codec: int, size: int) -> tuple[list[int], list[int]]:
         row_codecs.B62: ([_LOW], [_CODE]),
         row_codecs.TERNARY: (one, [_GAP]),
         row_codecs.SHARED: ([*one, *target], [_GAP]),
+        row_codecs.SHARED_WEIGHTED: ([*target, *target, *weight], [_GAP, *weight]),
         row_codecs.WIDE: ([], [_GAP]),
     }.get(codec, ([], [_CODE]))
 
