@@ -20,8 +20,9 @@ from espike_sim.ledger import Ledger
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.similarity import Comparison, one_burst_ahead, similarity
 
-from . import engines, network
+from . import engines, network, presentations, presented
 from .network import Options
+from .presented import Presented
 
 BURSTS = 1000
 
@@ -92,6 +93,30 @@ def compare(
     return Compared(runs[0][0], runs[1][0], False, similarity(cut[0], cut[1], areas), areas)
 
 
+def on_data(
+    a: Path, b: Path, data: Path, part: str = "test", *, options: Sequence[Options]
+) -> tuple[Side, Side, Presented]:
+    """Present `data` to both, as the senses or input areas of a take it; `part`: one of `presentations.PARTS`.
+
+    What fits int8 (bits, calibration) is not asked of a side of another precision.
+    Raises: EspikeError where a file does not fit, or the networks have other areas.
+    """
+    kinds = [network.kind_of(path) for path in (a, b)]
+    if ledgers.FORMAT in kinds:
+        raise EspikeError("a ledger cannot be presented anything", do="give networks, or leave --data out")
+    made = [network.load_quantized(path, _fitting(how)) for path, how in zip((a, b), options, strict=True)]
+    found = presented.compare(made[0], made[1], presentations.load(data, made[0], part))
+    sides = [
+        Side(str(path), kind, q.precision, ran.saturations, ran.clamped)
+        for path, kind, q, ran in zip((a, b), kinds, made, (found.a, found.b), strict=True)
+    ]
+    return sides[0], sides[1], found
+
+
+def _fitting(how: Options) -> Options:
+    return how if how.precision in (None, "int8") else replace(how, bits=None, calibrate=None)
+
+
 def _run(
     path: Path, kind: str, ledger: Ledger | None, specs: Sequence[str], bursts: int, how: Options
 ) -> tuple[Side, Ledger, tuple[Area, ...]]:
@@ -106,7 +131,7 @@ def _run(
             raise EspikeError(f"is packed in {view.precision} already", where=str(path), do="give its genome")
         engine, net = Host(view), network.read_network(view.meta, view.precision, str(path))
     else:
-        quantized = network.load_quantized(path, how)
+        quantized = network.load_quantized(path, _fitting(how))
         engine, net = engines.make("host", quantized), quantized
     try:
         engine.reset(track_potentials=False)
@@ -122,7 +147,7 @@ def _ahead(
     a: Path, b: Path, kinds: Sequence[str], specs: Sequence[str], bursts: int, options: Sequence[Options]
 ) -> Compared:
     made: list[QuantizedConnectome] = [
-        network.load_quantized(path, how) for path, how in zip((a, b), options, strict=True)
+        network.load_quantized(path, _fitting(how)) for path, how in zip((a, b), options, strict=True)
     ]
     given = stimulus_spec.parse(specs, made[0], bursts) if specs else stimuli.empty()
     left, right, saturations = one_burst_ahead(made[0], made[1], bursts, given)

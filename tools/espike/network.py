@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from espike_sim.host import ImageView
 from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
 
 from . import genome as genomes
-from . import selftest
+from . import presentations, selftest, train
+from .calibration import Calibration, calibrate
 from .image import Packed
 from .quantize import quantize
 
@@ -30,6 +31,7 @@ QUANTIZED_SUFFIX = ".quantized.npz"
 
 Progress = Callable[[int, int, str], None]
 """(done, all, what)"""
+CALIBRATE_SHARE = 0.33
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,14 @@ class Options:
     extended: bool = False
     strict: bool = True
     every_neuron: bool = False
+    bits: str | None = None
+    """Bits of int8 weights into areas with neuron models: `4`, or `hidden=4,out=8`."""
+    calibrate: Path | None = None
+    """Data that int8 is fitted to."""
+    calibrate_share: float = CALIBRATE_SHARE
+    """Of its presentations, how many are run for that."""
     progress: Progress | None = field(default=None, compare=False)
+    calibrating: Progress | None = field(default=None, compare=False)
 
 
 def kind_of(path: Path) -> str:
@@ -68,6 +77,9 @@ def check_options(path: Path, kind: str, options: Options) -> None:
     if kind != "genome" and (options.seed or options.extended or options.every_neuron):
         what = f"is a file of a later stage ({kind}): --seed, --extended and --every-neuron are for genomes"
         raise EspikeError(what, where=str(path), do="give the genome")
+    if kind in ("image", quantized_file.FORMAT) and (options.bits is not None or options.calibrate is not None):
+        what = f"is quantized already ({kind}): --bits and --calibrate are for connectomes"
+        raise EspikeError(what, where=str(path), do="give the connectome")
 
 
 def load_connectome(path: Path, options: Options) -> Connectome:
@@ -102,12 +114,49 @@ def load_quantized(path: Path, options: Options) -> QuantizedConnectome:
                 f"is quantized to {found.precision} already", where=str(path), do="give its genome or connectome"
             )
         return found
-    return quantize(load_connectome(path, options), options.precision)
+    return quantized_of(load_connectome(path, options), options, str(path))
+
+
+def quantized_of(c: Connectome, options: Options, where: str) -> QuantizedConnectome:
+    """A connectome quantized as the options say. Raises: EspikeError where they do not fit it."""
+    c = replace(c, precision=options.precision or c.precision)
+    if options.bits is None and options.calibrate is None:
+        return quantize(c)
+    if c.precision != "int8":
+        what = f"--bits and --calibrate are for int8, this is {c.precision}"
+        raise EspikeError(what, where=where, do="give --precision int8")
+    if not any(area.dynamics is not None for area in c.areas):
+        what = "--bits and --calibrate are for trained networks, no area of this has a neuron model"
+        raise EspikeError(what, where=where, do="leave them out")
+    if options.bits is not None:
+        c = replace(c, quantization=replace(c.quantization, bits=c.quantization.bits | _bits(c, options.bits)))
+    return quantize(c, None, _calibration(c, options) if options.calibrate is not None else None)
+
+
+def _bits(c: Connectome, text: str) -> dict[str, int]:
+    reached = {m.target for index, m in enumerate(c.mappings) if c.mapping_start[index + 1] > c.mapping_start[index]}
+    areas = [area.id for i, area in enumerate(c.areas) if i in reached and area.dynamics is not None]
+    return train.parse_bits(text, areas)
+
+
+def _calibration(c: Connectome, options: Options) -> Calibration:
+    """What the network does with some of the presentations that it was trained on."""
+    assert options.calibrate is not None
+    given = presentations.load(options.calibrate, c, "train").part(options.calibrate_share)
+    tell, count = options.calibrating, len(given)
+
+    def step(done: int) -> None:
+        if tell is not None:
+            tell(done, count, "calibrating")
+
+    return calibrate(c, given.stimuli(), given.bursts, count, step)
 
 
 def precision_of(path: Path, options: Options) -> str:
     """The precision at which a file's network would run. Raises: EspikeError as `load_quantized`."""
-    return load_image(path).precision if kind_of(path) == "image" else load_quantized(path, options).precision
+    if kind_of(path) == "image":
+        return load_image(path).precision
+    return load_quantized(path, replace(options, bits=None, calibrate=None)).precision
 
 
 def _beside(path: Path) -> QuantizedConnectome:

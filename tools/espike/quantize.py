@@ -23,7 +23,7 @@ from .bounds import within_ranges
 from .calibration import Calibration
 from .rounding import Rounded, to_nearest
 from .scales import LEAK_UNITS, POTENTIAL_MOST, THRESHOLD_UNITS, Inputs, Scale, inputs_of, scale_of
-from .trained import TrainedScale, thresholds, trained_report, trained_scales
+from .trained import TrainedScale, filled, thresholds, trained_report, trained_scales
 
 LOST_MOST = 0.001
 """Share of an area's synapses that may round to nothing without a line: sums are kept (rounding.py)."""
@@ -213,9 +213,12 @@ def _projections(c: Connectome, areas: list[Inputs], scales: list[Scale | Traine
                 drawn = m.wiring.coded(c.weight[part], codes.code)
             factor, learning = _psp_factor(c, m, scales[m.source]), _steps(c, m, scales[m.target], shift)
             made.append(Projection(m.source, m.target, m.rule, shift, drawn, m.delay, factor, learning))
-            sources.append(c.source[part][of_band])
-            targets.append(c.target[part][of_band])
-            weights.append(codes.code[of_band])
+            synapses = c.source[part][of_band], c.target[part][of_band], codes.code[of_band]
+            if isinstance(scales[m.target], TrainedScale) and len(codes.shifts) == 1 and learning is None:
+                synapses = filled(c, m, *synapses)
+            sources.append(synapses[0])
+            targets.append(synapses[1])
+            weights.append(synapses[2])
     return {
         "projections": tuple(made),
         "projection_start": np.cumsum([0, *map(len, weights)], dtype=np.int64),

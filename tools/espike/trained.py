@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from espike_sim.connectome import Area, Connectome
+from espike_sim.connectome import Area, Connectome, Mapping
 from espike_sim.errors import EspikeError
 
 from .calibration import Calibration
@@ -36,6 +36,9 @@ DRIVE_CODES = 1023
 """Codes of a graded input's largest amount."""
 SUM_MOST = 1 << 29
 """Largest sum of a burst's input, in units; with the bias below 2^30."""
+FILLED_LEAST = {8: 0.5, 4: 0.34}
+"""Share of the pairs of two areas from which on all of them take fewer bytes than those alone, by bits: no place is
+stored then."""
 DENSE_MOST = 1 << 24
 """Pairs of a mapping that are rounded by what its inputs do; beyond, so that sums are kept."""
 
@@ -221,7 +224,14 @@ def _rounded(
     With a calibration by the second moments of the inputs, trying SHRINKS of each scale; else so that sums are kept.
     """
     alone = len(np.unique(groups)) == area.count
-    known = calibration is not None and alone and all(m.index in calibration.moments for m in incoming)
+    known = (
+        calibration is not None
+        and alone
+        and all(
+            m.index in calibration.moments and area.count * len(calibration.moments[m.index]) <= DENSE_MOST
+            for m in incoming
+        )
+    )
     if not known:
         return made.code, {m.index: _kept(made, m, alone) for m in incoming}
     assert calibration is not None
@@ -351,3 +361,23 @@ def trained_report(c: Connectome, index: int, scale: TrainedScale, threshold: ND
         "threshold_error": round(float(off.max()), 6) if fires else 0.0,
         "threshold_units": int(np.median(threshold)) if fires else 0,
     }
+
+
+def filled(
+    c: Connectome, m: Mapping, source: NDArray[np.uint32], target: NDArray[np.uint32], code: NDArray[np.int16]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int16]]:
+    """A mapping's synapses; where most pairs have one, all of them, those without a weight of 0.
+
+    A row of all targets stores weights alone. It changes no sum, and events that are counted.
+    """
+    a, b = c.areas[m.source], c.areas[m.target]
+    pairs = a.count * b.count
+    bits = c.quantization.bits.get(b.id, 8)
+    least = FILLED_LEAST[8 if bits > 4 else 4] * pairs
+    at = (source.astype(np.int64) - a.first) * b.count + (target.astype(np.int64) - b.first)
+    if m.driven or not least <= len(at) < pairs or pairs > DENSE_MOST or np.any(np.diff(at) == 0):
+        return source, target, code
+    dense = np.zeros(pairs, np.int16)
+    dense[at] = code
+    every = np.arange(pairs)
+    return (every // b.count + a.first).astype(np.uint32), (every % b.count + b.first).astype(np.uint32), dense

@@ -22,11 +22,28 @@ BLOCK = 32
 """Neurons that a board looks at together."""
 CHUNK = 32
 """Fired neurons whose rows are read together; in fp32 one, where an area has several projections."""
-AREA_WORDS, PROJECTION_WORDS, LEARNING_WORDS = 16, 12, 8
+AREA_WORDS, PROJECTION_WORDS, LEARNING_WORDS, MODEL_WORDS = 16, 12, 8, 8
+MODEL_SUBTRACTS, MODEL_LATE, MODEL_GRADED, MODEL_CURRENT = 1, 4, 8, 48
+PLAIN_MODEL_COLUMNS = 0b101
+"""Threshold and what is retained."""
 NEVER_DRAWS = 0xFFFFFFFF
 
 F64 = NDArray[np.float64]
 Counts = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What the neuron model of an area adds to its update."""
+
+    columns: int
+    """Of reset, bias and the current's leak, how many are stored per neuron."""
+    current: bool
+    late: bool
+    subtracts: bool
+    graded: bool
+    plain: bool
+    """Its neurons take the short way: `spk_model_is_plain` of the core."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,8 @@ class AreaShape:
     power_is_run: bool
     """Powered neurons follow each other."""
     projections: int
+    model: ModelShape | None = None
+    """None: FEAGI's neurons."""
 
     @property
     def whole_blocks(self) -> int:
@@ -183,8 +202,9 @@ def _area(
     threshold, limit, retained, refractory, fire_limit, _, draw = (int(word) for word in area[3:10])
     counts_down, counts_fires = bool(flags >> 12 & 3), bool(flags >> 14 & 3)
     no_limit = limit == 32767 if whole else limit in (0x7F800000, 0x7C00)
-    alike = columns == 0 and flags & 1 and no_limit and draw == NEVER_DRAWS and not (refractory or fire_limit)
-    plain = bool(alike and 0 < threshold < 1 << 31 and not area[13] and not marked)
+    simple = flags & 1 and no_limit and draw == NEVER_DRAWS and not (refractory or fire_limit)
+    model = _model(int(area[14]), image, simple=bool(simple) and not columns & ~PLAIN_MODEL_COLUMNS)
+    plain = bool(simple and columns == 0 and 0 < threshold < 1 << 31 and not area[13] and not marked and model is None)
     mean = float(refractory)
     if columns >> 3 & 1:
         mean = float(image[refractory : refractory + 2 * count].view("<u2").mean())
@@ -198,13 +218,24 @@ def _area(
         draws=bool(columns >> 6 & 1) or draw != NEVER_DRAWS,
         driven=bool(area[13]), powered=len(here),
         power_is_run=bool(len(here) and here[-1] - here[0] == len(here) - 1), projections=int(area[12]),
+        model=model,
     )  # fmt: skip
+
+
+def _model(offset: int, image: NDArray[np.uint8], *, simple: bool) -> ModelShape | None:
+    if not offset:
+        return None
+    flags, columns, *_ = image[offset : offset + 4 * MODEL_WORDS].view("<u4").tolist()
+    current, late, graded = (bool(flags & flag) for flag in (MODEL_CURRENT, MODEL_LATE, MODEL_GRADED))
+    plain = simple and not (current or late or graded)
+    return ModelShape(int(columns).bit_count(), current, late, flags & 3 == MODEL_SUBTRACTS, graded, plain)
 
 
 def loop_name(codec: int, escapes: bool, sums: str, *, driven: bool, plain: bool) -> str:
     """The name of a loop over rows in the cost tables; plain: no candidates to mark, no shift."""
     if driven or codec == codecs.PLASTIC:
         return f"{codecs.CODEC_NAMES[codec]}-stepwise.{sums}"
+    codec = codecs.D8 if codec == codecs.SHARED_WEIGHTED else codec  # whose loop it is, behind another head
     mode = "" if sums == "f32" else ".every" if plain else ".marked"
     return f"{codecs.CODEC_NAMES[codec]}{'-escapes' if escapes else ''}.{sums}{mode}"
 
@@ -223,11 +254,11 @@ def _projection(
     target = areas[ends >> 16]
     filled, extra = rows, 0.0
     if codec not in codecs.DENSES and codec != codecs.PROCEDURAL and rows:
-        stored = bodies if codec == codecs.SHARED else rows
+        stored = bodies if codec in codecs.SHAREDS else rows
         blocks = image[bases : bases + 4 * ((stored >> block_log2) + 1)].view("<u4").astype(np.int64)
         offset = image[offsets : offsets + 2 * (stored + 1)].view("<u2").astype(np.int64)
         sizes = np.diff(blocks[np.arange(stored + 1) >> block_log2] + offset)
-        if codec == codecs.SHARED:
+        if codec in codecs.SHAREDS:
             sizes = sizes[image[book : book + 4 * rows].view("<u4") >> 16]
         filled = int(np.count_nonzero(sizes))
         if escapes or codec in codecs.WIDES:
@@ -250,6 +281,8 @@ def _least_bytes(codec: int, rows: int, synapses: int, precision: str) -> float:
         return weight * rows + gap * synapses + rows * (codec == codecs.D8_UNIFORM)
     if codec == codecs.SHARED:
         return (weight + 4) * rows + synapses - rows
+    if codec == codecs.SHARED_WEIGHTED:
+        return (1 + weight) * synapses + 3 * rows
     if codec in codecs.U16S or codec == codecs.PLASTIC:
         return synapses * (2 + (0 if codec == codecs.PLASTIC else weight))
     if codec in (codecs.D8, codecs.WIDE):
@@ -302,18 +335,33 @@ def _count_update(area: AreaShape, work: AreaLoad, candidates_only: bool, add: A
     add(f"plain_fired.{k}", work.fired_plain)
     add(f"span.{k}", work.spans)
     add(f"skip.{k}", work.skipped)
-    add(f"{'candidate' if candidates_only else 'neuron'}.{k}", work.processed)
+    if area.model is None:
+        add(f"{'candidate' if candidates_only else 'neuron'}.{k}", work.processed)
+        add(f"neuron_column.{k}", work.processed * area.columns)
+        add(f"neuron_fired.{k}", work.fired - work.fired_plain)
+        add(f"still.{k}", work.still * (k == "f32"))
+    else:
+        _count_model(area, area.model, work, add)
     add(f"neuron_countdown.{k}", work.processed * area.counts_down)
     add(f"neuron_count.{k}", work.processed * area.counts_fires)
-    add(f"neuron_column.{k}", work.processed * area.columns)
     add(f"rest.{k}", work.resting)
     add(f"rest_count.{k}", work.resting * area.counts_fires)
-    add(f"neuron_fired.{k}", work.fired - work.fired_plain)
     add(f"fired_count.{k}", work.fired * area.counts_fires)
-    add(f"still.{k}", work.still * (k == "f32"))
     add("draw", work.fired * area.draws)
     add(f"psp.{k}", work.fired * area.driven)
     add("fired", work.fired)
+
+
+def _count_model(area: AreaShape, model: ModelShape, work: AreaLoad, add: Any) -> None:
+    k, name = area.sums, "plain_model" if model.plain else "model"
+    add(f"{name}.{k}", work.processed)
+    add(f"{name}_{'graded' if model.graded else 'fired'}.{k}", work.fired)
+    add(f"{name}_subtracts.{k}", work.fired * (model.subtracts and not model.late))
+    add(f"{name}_still.{k}", work.still * (k == "f32"))
+    if not model.plain:
+        add(f"model_column.{k}", work.processed * (area.columns + model.columns))
+        add(f"model_current.{k}", work.processed * model.current)
+        add(f"model_late.{k}", work.processed * model.late)
 
 
 def _count_passes(shape: Shape, load: Load, add: Any) -> None:

@@ -82,7 +82,7 @@ def solve(known: dict[str, float], samples: Sequence[Sample]) -> dict[str, float
     return known | {name: round(float(value), 3) for name, value in zip(names, price, strict=True)}
 
 
-DISCOUNTS = ("still.", "plain_fired.")
+DISCOUNTS = ("still.", "model_still.", "plain_model_still.", "model_graded.", "plain_fired.")
 """Work that takes less than what it is counted with: its price may be below zero."""
 
 
@@ -105,8 +105,9 @@ def solve_neurons(program: instructions.Program) -> dict[str, float]:
     """Prices of bursts without synapses; fp32 last, whose instructions depend on the numbers that it adds."""
     prices: dict[str, float] = {}
     for precision in ("int8", "fp32"):
-        found = [(q, run) for q, run in probes.without_synapses() if q.precision == precision]
-        prices = solve(prices, [s for q, run in found for s in burst_samples(program, q, run)])
+        for kind in (probes.without_synapses, probes.models):
+            found = [(q, run) for q, run in kind() if q.precision == precision]
+            prices = solve(prices, [s for q, run in found for s in burst_samples(program, q, run)])
     return prices
 
 

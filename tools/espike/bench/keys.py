@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from .. import traces
+from ..presented import Presented
 from . import (
     agreement,
     code,
@@ -19,10 +20,12 @@ from . import (
     networks,
     peers,
     power_cuts,
+    rsnn,
     segments,
     sizes,
     speed,
     telemetry,
+    trained,
     transfers,
 )
 
@@ -197,6 +200,39 @@ def _layered_keys() -> Iterator[Key]:
               lambda _: fidelity.of_network("layered").free.decisions_equal)  # fmt: skip
     yield Key("int8_spike_f1_layered", "F1", 0.97, ">=", "spikes of fp32 and int8, free running",
               lambda _: fidelity.of_network("layered").free.f1)  # fmt: skip
+
+
+def _trained_keys(name: str) -> Iterator[Key]:
+    """int8 beside fp32 of a trained network on its test set, free running."""
+    about = trained.MODELS[name].about
+
+    def figure(take: Callable[[Presented], float | None]) -> Callable[[Bench], Number | None]:
+        def of(bench: Bench) -> Number | None:
+            found = trained.of_model(name)
+            if found is None:
+                missing = trained.MODELS[name].missing()
+                bench.reasons |= {f"int8_{key}_{name}": missing for key in trained.FIGURES}
+            return None if found is None else take(found)
+
+        return of
+
+    yield Key(f"int8_decision_agreement_{name}", "share", 0.99, ">=", f"equal decisions, {about}",
+              figure(lambda found: found.total.decisions_equal))  # fmt: skip
+    yield Key(f"int8_spike_f1_{name}", "F1", 0.97, ">=", f"spikes of fp32 and int8, {about}",
+              figure(lambda found: found.total.f1))  # fmt: skip
+    yield Key(f"int8_accuracy_drop_{name}", "points", 0.5, "<=", f"accuracy that int8 loses, {about}",
+              figure(lambda found: found.drop))  # fmt: skip
+
+
+def _plan_keys() -> Iterator[Key]:
+    """A recurrent network of published size, planned for an ESP32-S3 in int8."""
+    shape = "96-1024-10, recurrent, 1.157 M synapses"
+    yield Key("plan_rsnn_s3_ms_per_burst", "ms", None, "", f"{shape}, S3 at 240 MHz, 10 % firing (float, 160 MHz: 81)",
+              lambda _: (rsnn.speed().us or 0) / 1000)  # fmt: skip
+    yield Key("plan_rsnn_s3_instructions", "instructions", None, "", "of that burst, as counted for lx106, -Os",
+              lambda _: rsnn.speed().instructions)  # fmt: skip
+    yield Key("plan_rsnn_s3_bytes", "B", None, "", "flash and RAM of that network",
+              lambda _: rsnn.planned().flash_bytes + rsnn.planned().ram_bytes)  # fmt: skip
 
 
 def _recurrent_keys(name: str) -> Iterator[Key]:
@@ -393,6 +429,8 @@ KEYS: tuple[Key, ...] = (
     Key("update_wire_ratio", "x", 4, ">=", "image over bytes sent when 5 % of a 64-32-10 network's weights changed",
         lambda bench: transfers.update_ratio()),
     *_layered_keys(),
+    *(key for name in trained.MODELS for key in _trained_keys(name)),
+    *_plan_keys(),
     *(key for name in ("100", "1000", "10000") for key in _recurrent_keys(name)),
     Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",
         lambda bench: agreement.engines_equal_bursts(bench.boards, full=bench.full)),

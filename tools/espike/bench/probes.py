@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from espike_sim import procedural
 from espike_sim.connectome import Area
+from espike_sim.dynamics import Dynamics
 from espike_sim.generator import Generator
 from espike_sim.learning import Learning
 from espike_sim.quantized import Projection, QuantizedConnectome
@@ -47,7 +48,8 @@ def _plain(
     )
     each = len(areas)
     return replace(
-        q, areas=areas, scale=np.ones(each), guard_bits=np.zeros(each, np.uint8),
+        q, areas=areas, scale=np.ones(each),
+        guard_bits=np.zeros(each, np.uint8), current_shift=np.zeros(each, np.uint8),
         stimulus_limit=np.full(each, limit, q.types.input),
         projections=q.projections if len(synapses[0]) else (),
         projection_start=q.projection_start if len(synapses[0]) else np.zeros(1, np.int64),
@@ -104,6 +106,44 @@ def _neurons() -> Iterator[QuantizedConnectome]:
             yield _powered(_plain([640], **how), range(200, 500))
             yield _powered(_plain([640], **how), range(0, 640, 3))
             yield _powered(_plain([64] * 10, **how), range(0, 640, 9))
+
+
+def models() -> Iterator[tuple[QuantizedConnectome, Stimuli]]:
+    """Every kind of neuron model, on each kind of accumulator; FEAGI's neurons are known."""
+    yield from ((q, _life(q)) for q in _models())
+
+
+def _models() -> Iterator[QuantizedConnectome]:
+    for sums in ("i16", "i32", "f32"):
+        for counts in ([640], [64] * 10, [3, 400, 31]):
+            yield _trained(_plain(counts, sums=sums), Dynamics())
+        one = _plain([640], sums=sums)
+        yield _trained(one, Dynamics(reset="subtract"), reset=2000)
+        yield _trained(one, Dynamics(late=True))
+        yield _trained(one, Dynamics(reset="subtract", late=True), reset=2000)
+        yield _trained(one, Dynamics(reset="none", graded=True))
+        for current in ("new", "old"):
+            yield _trained(one, Dynamics(current=current))
+        yield _columns(_trained(one, Dynamics()), "threshold", "retained")
+        yield _columns(_trained(one, Dynamics(), reset=100, bias=20), "reset", "bias")
+        yield _columns(
+            _trained(one, Dynamics(reset="subtract", current="new"), reset=2000, bias=20),
+            "threshold",
+            "current_retained",
+        )
+        yield _trained(_plain([640], sums=sums, refractory=3), Dynamics())
+
+
+def _trained(q: QuantizedConnectome, model: Dynamics, reset: float = 0, bias: float = 0) -> QuantizedConnectome:
+    """The same areas with a neuron model; a current keeps seven eighths."""
+    types, whole = q.types, q.precision == "int8"
+    kept = (7 / 8) * (32768 if whole else 1) if model.current else 0
+    return replace(
+        q, areas=tuple(replace(area, dynamics=model) for area in q.areas),
+        reset=np.full(q.neurons, reset, types.potential), bias=np.full(q.neurons, bias, types.input),
+        current_retained=np.full(q.neurons, kept, types.retained),
+        current_shift=np.full(len(q.areas), 1 if whole and model.current else 0, np.uint8),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

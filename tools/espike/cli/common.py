@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ from rich.table import Table
 
 from espike_sim.connectome import PRECISIONS
 
-from ..network import Options
+from .. import network
+from ..network import CALIBRATE_SHARE, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,14 +57,51 @@ def growth_options(function: F) -> F:
     return function
 
 
+def quantize_options(function: F) -> F:
+    """How int8 numbers of trained networks are chosen (docs/quantization.md)."""
+    for option in (
+        click.option(
+            "--calibrate-share", type=click.FloatRange(0, 1, min_open=True), default=CALIBRATE_SHARE, show_default=True,
+            help="Of that data's training set, the share that is run.",
+        ),
+        click.option(
+            "--calibrate", type=FILE, metavar="DATA",
+            help="int8 of a trained network: fit codes to what it does with this data (npz or csv, as for train).",
+        ),
+        click.option(
+            "--bits", metavar="BITS", help="int8 of a trained network: weights of 2 to 8 bits, `4` or `hidden=4,out=8`."
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def network_options(function: F) -> F:
     """Options of every verb that takes a genome, connectome or quantized connectome."""
-    return growth_options(precision_option(function))
+    return growth_options(precision_option(quantize_options(function)))
 
 
-def options(precision: str | None, seed: int, extended: bool, every_neuron: bool, strict: bool = True) -> Options:
+def options(
+    precision: str | None, seed: int, extended: bool, every_neuron: bool, bits: str | None = None,
+    calibrate: Path | None = None, calibrate_share: float = CALIBRATE_SHARE, strict: bool = True,
+) -> Options:  # fmt: skip
     """The options of a verb as the library takes them."""
-    return Options(precision, seed, extended, strict, every_neuron)
+    return Options(
+        precision, seed, extended, strict, every_neuron, bits, calibrate, calibrate_share, calibrating=_when_long()
+    )
+
+
+def _when_long(after_s: float = 2.0) -> network.Progress:
+    """Says on stderr how far something is that takes long, every few seconds."""
+    last = time.monotonic()
+
+    def step(done: int, total: int, what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= after_s and done < total:
+            last = time.monotonic()
+            note(f"{what}: {done} of {total}")
+
+    return step
 
 
 def _plain(value: Any) -> Any:

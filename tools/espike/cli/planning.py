@@ -75,7 +75,7 @@ def _image(path: Path, how: dict[str, Any]) -> tuple[Packed, ImageView, plan.Sou
         q = network.load_quantized(path, options(**how))
         return *network.packed_view(q), plan.Source(q)
     grown = network.load_connectome(path, options(**how))
-    q = quantize(grown, how["precision"])
+    q = network.quantized_of(grown, options(**how), str(path))
     return *network.packed_view(q), plan.Source(q, _int8_of(grown))
 
 

@@ -128,7 +128,7 @@ def _npz(path: Path, keys: Mapping[str, str], inputs: set[str]) -> Expected:
             )
         values = arrays[name]
         if name + PACKED in arrays:
-            values = _unpacked(values, arrays[name + PACKED], f"{path}: {name}")
+            values = unpacked(values, arrays[name + PACKED], f"{path}: {name}")
         if values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
             if keys:
                 what = f"{name} is {values.dtype} {values.shape}, expected numbers (samples, bursts, elements)"
@@ -144,7 +144,8 @@ def _npz(path: Path, keys: Mapping[str, str], inputs: set[str]) -> Expected:
     return made
 
 
-def _unpacked(packed: NDArray[Any], shape: NDArray[Any], where: str) -> NDArray[Any]:
+def unpacked(packed: NDArray[Any], shape: NDArray[Any], where: str) -> NDArray[Any]:
+    """The bits of `numpy.packbits` as they were. Raises: EspikeError where they are not of that shape."""
     size = tuple(int(n) for n in shape.reshape(-1))
     if packed.dtype != np.uint8 or not size or packed.shape != (*size[:-1], -(-size[-1] // 8)):
         raise EspikeError(f"packed bits are {packed.dtype} {packed.shape}, not of shape {list(size)}", where=where)
