@@ -201,7 +201,7 @@ def test_garbage_between_frames_is_survived_and_counted(name: str) -> None:
 @ALL
 def test_unknown_requests_are_refused(name: str) -> None:
     running = engines.board(name)
-    for kind in (0, 18, 63, 100):
+    for kind in (0, 19, 63, 100):
         assert refused(running, kind, b"whatever") == (1, 0)
     put(running, some_network())
     neurons = running.link.hello().neurons
