@@ -34,7 +34,7 @@ static int begin_presentation(app_t *app, uint32_t *detail) {
 /* The sample that has come. */
 static void present(app_t *app) {
     spk_senses_take(&app->senses, app->sample);
-    for (uint32_t left = spk_senses_bursts(&app->senses); left != 0; left--) {
+    while (spk_senses_bursts(&app->senses) != 0) {
         uint64_t began = spk_port_cycles();
         spk_senses_burst(&app->senses, &app->engine);
         app_count_cycles(app, spk_port_cycles() - began);

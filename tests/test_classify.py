@@ -105,6 +105,24 @@ def test_values_reach_graded_neurons_on_a_board() -> None:
             assert classify.difference(wanted, classify.answers(BoardEngine(target, owns=False), q, raw)) == ""
 
 
+def test_a_margin_ends_easy_presentations_early() -> None:
+    c, data = example("digits")
+    assert c.senses is not None
+    whole = replace(c, senses=replace(c.senses, decoder=replace(c.senses.decoder, margin=4)))
+    q, shown = quantize(whole, "int8"), load(data, c)
+    wanted = classify.answers(Reference(q), q, shown.raw[:60])
+    assert 4 <= wanted.bursts.min() < wanted.bursts.mean() < 20
+    assert np.mean(wanted.answer == shown.labels[:60]) > 0.9
+    packed = selftest.pack(q)
+    found = [classify.answers(Host(ImageView(packed.data)), q, shown.raw[:60])]
+    with running("native") as target:
+        flash(target, packed.data)
+        found.append(classify.answers(BoardEngine(target, owns=False), q, shown.raw[:60]))
+    for other in found:
+        assert classify.difference(wanted, other) == ""
+        assert other.bursts.tolist() == wanted.bursts.tolist()
+
+
 def test_calibrated_codes_agree_better() -> None:
     c, data = example("digits")
     learned, tested = (load(data, c, part) for part in ("train", "test"))

@@ -14,8 +14,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from small_networks import Synapses, network
 
+from espike.classify import present_on
 from espike.image import pack
-from espike_sim import sensing
 from espike_sim.dynamics import Dynamics
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
@@ -88,37 +88,26 @@ def encoders(draw: st.DrawFn, channels: int) -> tuple[Encoder, ...]:
 def senses(draw: st.DrawFn) -> Senses:
     """Senses of any kind for `sensed`."""
     channels = draw(st.integers(1, 4))
-    first = draw(st.integers(0, 3))
+    first, kind = draw(st.integers(0, 3)), draw(st.sampled_from(DECODER_KINDS))
+    margin = draw(st.one_of(st.just(0), st.integers(1, 6), st.just(65_535))) if kind == "count" else 0
     return Senses(
         channels, draw(encoders(channels)),
-        Decoder(draw(st.sampled_from(DECODER_KINDS)), draw(st.sampled_from(["a3", "a3", "a1"])), first,
-                draw(st.integers(0, COUNTS[3] - first))),
+        Decoder(kind, draw(st.sampled_from(["a3", "a3", "a1"])), first, draw(st.integers(0, COUNTS[3] - first)), (),
+                margin),
         samples=draw(st.integers(1, 4)), bursts_per_sample=draw(st.integers(1, 9)), settle=draw(st.integers(0, 5)),
         fresh=draw(st.booleans()),
     )  # fmt: skip
 
 
-def by_reference(reference: Reference, s: Senses, raw: NDArray[Any]) -> tuple[int, NDArray[Any]]:
-    """Answer and values of one presentation."""
-    if s.fresh:
-        reference.reset()
-    q, first = reference.q, reference.burst + 1
-    given = sensing.code(sensing.presentation(s, q.areas, raw, first), s, q)
-    values = sensing.decode(s, q.areas, reference.run(s.bursts, given), reference.potentials(), first)
-    return sensing.answer(s.decoder, values), values
-
-
 def assert_presented_alike(q: QuantizedConnectome, raws: list[NDArray[Any]]) -> None:
-    s = q.senses
-    assert s is not None
     host = Host(ImageView(pack(q).data), expand=False)
     host.reset()
     by_core = HostSenses(host)
     with closing(Reference(q)) as reference:
         for raw in raws:
-            found, (answer, values) = by_core.present(raw), by_reference(reference, s, raw)
-            assert np.array_equal(found.values, values)
-            assert found.answer == answer
+            found, wanted = by_core.present(raw), present_on(reference, q)(raw)
+            assert np.array_equal(found.values, wanted.values)
+            assert (found.answer, found.bursts) == (wanted.answer, wanted.bursts)
             assert host.state_hash == tuple(reference.state_hash)
             assert tuple(host.engine.potential_hash) == tuple(reference.potential_hash)
             assert host.counters() == reference.counters()
@@ -164,7 +153,7 @@ def test_long_presentations_in_a_row(precision: str, kind: str) -> None:
     raws = [rng.integers(-600, 600, (20, 4)).astype(np.int32) for _ in range(3)]
     assert_presented_alike(q, raws)
     with closing(Reference(q)) as reference:
-        assert len({by_reference(reference, s, raw)[1].tobytes() for raw in raws}) > 1
+        assert len({present_on(reference, q)(raw).values.tobytes() for raw in raws}) > 1
 
 
 def test_no_first_spike_is_no_answer() -> None:

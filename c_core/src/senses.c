@@ -10,7 +10,7 @@ enum { /* words of a record's head */
     SENSES_CHANNELS, /* encoders in 16..31 */
     SENSES_SAMPLES,
     SENSES_BURSTS, /* of a sample; to settle in 16..31 */
-    SENSES_FLAGS,  /* bit 0: presentations begin at the reset; the decoder's kind in 8..15 */
+    SENSES_FLAGS,  /* bit 0: presentations begin at the reset; the decoder's kind in 8..15, its margin in 16..31 */
     SENSES_READ_FIRST,
     SENSES_READ_COUNT,
     SENSES_WORDS
@@ -37,6 +37,10 @@ enum { DECODER_COUNT, DECODER_FIRST, DECODER_POTENTIAL, DECODER_NUMBER, DECODER_
 #define PER_CHANNEL_MOST 64u
 #define SHIFT_MOST 30u
 #define PRESENTATION_MOST 0x7FFFFFFFu
+
+static uint32_t decoder_of(const uint32_t *record) { return record[SENSES_FLAGS] >> 8 & 0xFFu; }
+
+static uint32_t margin_of(const uint32_t *record) { return record[SENSES_FLAGS] >> 16; }
 
 static uint32_t encoder_count(const uint32_t *record) { return record[SENSES_CHANNELS] >> 16; }
 
@@ -207,8 +211,21 @@ void spk_senses_inject(spk_senses_t *senses, spk_engine_t *engine) {
     }
 }
 
+/* Is one neuron's count ahead of all others' by a margin? */
+static uint32_t is_ahead(const spk_senses_t *senses, uint32_t margin) {
+    uint32_t best = 0;
+    uint32_t second = 0;
+    for (uint32_t i = 0; i < senses->value_count; i++) {
+        const uint32_t value = senses->values[i];
+        second = value > best ? best : value > second ? value : second;
+        best = value > best ? value : best;
+    }
+    return best - second >= margin;
+}
+
 void spk_senses_note(spk_senses_t *senses, const spk_engine_t *engine) {
-    const uint32_t decoder = senses->record[SENSES_FLAGS] >> 8;
+    const uint32_t decoder = decoder_of(senses->record);
+    const uint32_t margin = margin_of(senses->record);
     const uint32_t first = senses->record[SENSES_READ_FIRST];
     const uint32_t end = first + senses->value_count;
     senses->burst++;
@@ -224,6 +241,7 @@ void spk_senses_note(spk_senses_t *senses, const spk_engine_t *engine) {
             *value = senses->burst;
         }
     }
+    senses->is_decided |= margin != 0 && is_ahead(senses, margin);
 }
 
 uint32_t spk_senses_burst(spk_senses_t *senses, spk_engine_t *engine) {
@@ -234,7 +252,7 @@ uint32_t spk_senses_burst(spk_senses_t *senses, spk_engine_t *engine) {
 }
 
 int spk_senses_begin(spk_senses_t *senses, spk_engine_t *engine) {
-    senses->burst = senses->samples_taken = 0;
+    senses->burst = senses->samples_taken = senses->is_decided = 0;
     senses->burst_of_sample = senses->record[SENSES_BURSTS] & 0xFFFFu;
     memset(senses->state, 0, (size_t)((uint8_t *)senses->values - (uint8_t *)senses->state));
     memset(senses->values, 0, senses->value_count * 4);
@@ -262,6 +280,9 @@ void spk_senses_take(spk_senses_t *senses, const int32_t *raw) {
 }
 
 uint32_t spk_senses_bursts(const spk_senses_t *senses) {
+    if (senses->is_decided) {
+        return 0;
+    }
     uint32_t all = senses->record[SENSES_BURSTS] & 0xFFFFu;
     if (senses->samples_taken == senses->record[SENSES_SAMPLES]) {
         all += senses->record[SENSES_BURSTS] >> 16;
@@ -274,7 +295,7 @@ int spk_senses_is_done(const spk_senses_t *senses) {
 }
 
 void spk_senses_read(spk_senses_t *senses, const spk_engine_t *engine) {
-    for (uint32_t i = 0; senses->record[SENSES_FLAGS] >> 8 > DECODER_FIRST && i < senses->value_count; i++) {
+    for (uint32_t i = 0; decoder_of(senses->record) > DECODER_FIRST && i < senses->value_count; i++) {
         uint32_t bits = spk_engine_potential(engine, senses->record[SENSES_READ_FIRST] + i);
         int is_half = SPK_PRECISION_OF(engine->image) == SPK_PRECISION_FP16;
         senses->values[i] = is_half ? spk_half_to_float_bits((uint16_t)bits) : bits;
@@ -291,7 +312,7 @@ static int32_t rank_of(const spk_image_t *image, uint32_t value) {
 
 /* How much neuron i speaks for itself as the answer; a first spike at burst 0 is none. */
 static int32_t weight_of(const spk_senses_t *senses, uint32_t i) {
-    const uint32_t decoder = senses->record[SENSES_FLAGS] >> 8;
+    const uint32_t decoder = decoder_of(senses->record);
     const uint32_t value = senses->values[i];
     if (decoder == DECODER_FIRST) {
         return value == 0 ? -0x7FFFFFFF : -(int32_t)value;
@@ -300,7 +321,7 @@ static int32_t weight_of(const spk_senses_t *senses, uint32_t i) {
 }
 
 int32_t spk_senses_answer(const spk_senses_t *senses) {
-    const uint32_t decoder = senses->record[SENSES_FLAGS] >> 8;
+    const uint32_t decoder = decoder_of(senses->record);
     uint32_t best = 0;
     for (uint32_t i = 1; i < senses->value_count; i++) {
         best = weight_of(senses, i) > weight_of(senses, best) ? i : best;
@@ -372,7 +393,8 @@ static int record_is_valid(const spk_image_t *image, const uint32_t *record) {
     const uint64_t all = (uint64_t)record[SENSES_SAMPLES] * bursts + (record[SENSES_BURSTS] >> 16);
     const uint32_t encoders = encoder_count(record);
     if ((record[SENSES_CHANNELS] & 0xFFFFu) == 0 || encoders == 0 || bursts == 0 || record[SENSES_SAMPLES] == 0 ||
-        all > PRESENTATION_MOST || (record[SENSES_FLAGS] & 0xFEu) != 0 || record[SENSES_FLAGS] >> 8 >= DECODER_KINDS ||
+        all > PRESENTATION_MOST || (record[SENSES_FLAGS] & 0xFEu) != 0 || decoder_of(record) >= DECODER_KINDS ||
+        (margin_of(record) != 0 && decoder_of(record) != DECODER_COUNT) ||
         encoders > (record[SENSES_BYTES] / 4 - SENSES_WORDS) / ENCODER_WORDS || record[SENSES_READ_COUNT] == 0 ||
         area_of(image, record[SENSES_READ_FIRST], record[SENSES_READ_COUNT]) == NULL) {
         return 0;

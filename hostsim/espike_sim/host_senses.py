@@ -20,6 +20,8 @@ class Answer:
     answer: int
     """Which of the neurons that the decoder reads, from 0; -1: none."""
     values: NDArray[Any]  # (neurons read,) int64 spikes, bursts or potentials; float32 potentials of fp32 and fp16
+    bursts: int | None = None
+    """Bursts that were run; None: not known."""
 
 
 class HostSenses:
@@ -51,7 +53,7 @@ class HostSenses:
             if lib.spk_senses_is_done(self._senses):
                 raise EspikeError(f"{len(samples)} samples are more than a presentation has")
             lib.spk_senses_take(self._senses, ffi.cast("const int32_t *", sample.ctypes.data))
-            for _ in range(int(lib.spk_senses_bursts(self._senses))):
+            while lib.spk_senses_bursts(self._senses):
                 lib.spk_senses_burst(self._senses, engine)
         if not lib.spk_senses_is_done(self._senses):
             raise EspikeError(f"{len(samples)} samples are fewer than a presentation has")
@@ -59,8 +61,9 @@ class HostSenses:
         count = int(self._senses.value_count)
         values = np.frombuffer(ffi.buffer(self._senses.values, 4 * count), np.uint32).copy()
         return Answer(
-            int(lib.spk_senses_answer(self._senses)), decoded(values, self.potentials, self.host.image.precision)
-        )
+            int(lib.spk_senses_answer(self._senses)), decoded(values, self.potentials, self.host.image.precision),
+            int(self._senses.burst),
+        )  # fmt: skip
 
     def _refuse(self, error: int) -> None:
         if error < 0:

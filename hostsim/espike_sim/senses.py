@@ -147,6 +147,8 @@ class Decoder:
     """Neurons that are read; 0: the rest of the area."""
     labels: tuple[str, ...] = ()
     """What the answers 0, 1, ... are called; empty: nothing."""
+    margin: int = 0
+    """count: once a neuron has so many spikes more than any other, the presentation ends; 0: never."""
 
     def check(self, where: str) -> None:
         """Raises: EspikeError naming what is unknown or out of range."""
@@ -154,6 +156,9 @@ class Decoder:
             raise EspikeError(f"decoder {self.kind!r} is unknown", where=where, do="use " + ", ".join(DECODER_KINDS))
         if self.first < 0 or self.count < 0:
             raise EspikeError(f"reads neurons {self.first}+{self.count}", where=where)
+        _between(self.margin, (0, COUNT_MOST), "margin", where)
+        if self.margin and self.kind != "count":
+            raise EspikeError(f"a margin ends count, not {self.kind}", where=where)
 
     def part(self, area: SenseArea) -> slice:
         """The neurons that are read, as ids."""
@@ -163,7 +168,7 @@ class Decoder:
     def as_json(self) -> dict[str, Any]:
         """What says something."""
         made: dict[str, Any] = {"kind": self.kind, "area": self.area}
-        made |= {name: getattr(self, name) for name in ("first", "count") if getattr(self, name)}
+        made |= {name: getattr(self, name) for name in ("first", "count", "margin") if getattr(self, name)}
         return made | ({"labels": list(self.labels)} if self.labels else {})
 
 

@@ -230,7 +230,8 @@ def decode(
 ) -> NDArray[Any]:
     """(neurons read,): the decoder's value of each neuron, int64; potentials of fp32 and fp16 as float32.
 
-    The presentation began in `first_burst`; `potentials` (neurons of the network,) are those after its last burst.
+    The presentation began in `first_burst`; `potentials` (neurons of the network,) are those after its last burst. A
+    decoder with a margin stops where it is decided, or where the ledger ends.
     Raises: EspikeError where the ledger does not hold the presentation.
     """
     part = senses.decoder.part(find(areas, senses.decoder.area, "senses: decoder"))
@@ -238,14 +239,25 @@ def decode(
         read = potentials[part]
         return read.astype(np.float32 if read.dtype.kind == "f" else np.int64)
     values = np.zeros(part.stop - part.start, np.int64)
-    for burst in range(senses.bursts):
+    bursts = min(senses.bursts, ledger.last_burst - first_burst + 1) if senses.decoder.margin else senses.bursts
+    for burst in range(bursts):
         fired = ledger.fired(first_burst + burst).astype(np.int64) - part.start
         fired = fired[(fired >= 0) & (fired < len(values))]
         if senses.decoder.kind == "count":
             values[fired] += 1
         else:
             values[fired[values[fired] == 0]] = burst + 1
+        if is_decided(senses.decoder, values):
+            break
     return values
+
+
+def is_decided(decoder: Decoder, values: NDArray[Any]) -> bool:
+    """Is a neuron ahead of all others by the decoder's margin, so that the presentation ends?"""
+    if not decoder.margin:
+        return False
+    ahead = np.sort(np.append(values, 0))
+    return bool(ahead[-1] - ahead[-2] >= decoder.margin)
 
 
 def answer(decoder: Decoder, values: NDArray[Any]) -> int:

@@ -67,7 +67,7 @@ static void present(spk_senses_t *senses, spk_engine_t *engine) {
             raw[i] = drawn >> 31 ? ends[drawn >> 8 & 7u] : (int32_t)drawn >> (drawn & 31u);
         }
         spk_senses_take(senses, raw);
-        for (uint32_t left = spk_senses_bursts(senses); left != 0 && burst < PRESENTED_BURSTS; left--, burst++) {
+        for (; spk_senses_bursts(senses) != 0 && burst < PRESENTED_BURSTS; burst++) {
             (void)spk_senses_burst(senses, engine);
         }
     }

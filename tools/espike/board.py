@@ -341,7 +341,8 @@ class BoardEngine:
         self.state = self._running.link.state()
         potentials = senses.decoder.kind in ("potential", "number")
         values = np.frombuffer(reply[13:], "<u4")
-        return Answer(answer, decoded(values, potentials, self.hello.precision))
+        bursts = self.state.burst if senses.fresh else None
+        return Answer(answer, decoded(values, potentials, self.hello.precision), bursts)
 
     def counters(self) -> Counters:
         """Counts since the reset."""

@@ -15,6 +15,7 @@ from espike_sim.engine import Engine
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host
 from espike_sim.host_senses import Answer, HostSenses
+from espike_sim.ledger import concatenate
 from espike_sim.quantized import QuantizedConnectome
 from espike_sim.reference import Reference
 
@@ -35,6 +36,7 @@ class Answers:
     answer: I64  # (presentations,) -1: none
     values: list[NDArray[Any]]  # per presentation the decoder's value of each neuron that it reads
     hashes: NDArray[np.uint32]  # (presentations, 2) state hash after each
+    bursts: I64  # (presentations,) that were run
     seconds: float
     board_us_per_burst: float | None = None
     """Of a board's own clock; None elsewhere."""
@@ -60,9 +62,12 @@ def _reference(engine: Reference, q: QuantizedConnectome, raw: I32) -> Answer:
         engine.reset(track_potentials=engine.track_potentials)
     first = engine.burst + 1
     stimulus = sensing.code(sensing.presentation(senses, q.areas, raw, first), senses, q)
-    ledger = engine.run(senses.bursts, stimulus)
+    ledger = engine.run(senses.bursts if not senses.decoder.margin else 1, stimulus)
     values = sensing.decode(senses, q.areas, ledger, engine.potentials(), first)
-    return Answer(sensing.answer(senses.decoder, values), values)
+    while ledger.last_burst < first + senses.bursts - 1 and not sensing.is_decided(senses.decoder, values):
+        ledger = concatenate([ledger, engine.run(1, stimulus)])
+        values = sensing.decode(senses, q.areas, ledger, engine.potentials(), first)
+    return Answer(sensing.answer(senses.decoder, values), values, ledger.bursts)
 
 
 def answers(engine: Engine, q: QuantizedConnectome, raw: I32, progress: Progress | None = None) -> Answers:
@@ -78,12 +83,13 @@ def answers(engine: Engine, q: QuantizedConnectome, raw: I32, progress: Progress
             progress(number + 1, len(raw))
     seconds = time.monotonic() - began
     per_burst = None
-    if isinstance(engine, BoardEngine) and q.senses is not None and len(raw):
-        cycles = engine.state.cycles_total
-        per_burst = 1e6 * cycles / engine.hello.cycles_hz / (len(raw) * q.senses.bursts)
+    whole = q.senses.bursts if q.senses is not None else 0
+    bursts = np.array([whole if a.bursts is None else a.bursts for a in found], np.int64)
+    if isinstance(engine, BoardEngine) and bursts.sum():
+        per_burst = 1e6 * engine.state.cycles_total / engine.hello.cycles_hz / int(bursts.sum())
     return Answers(
         engine.name, np.array([a.answer for a in found], np.int64), [a.values for a in found],
-        np.array(hashes, np.uint32).reshape(-1, 2), seconds, per_burst,
+        np.array(hashes, np.uint32).reshape(-1, 2), bursts, seconds, per_burst,
     )  # fmt: skip
 
 

@@ -32,7 +32,8 @@ def encode(q: QuantizedConnectome) -> bytes:
     part = decoder.part(find(q.areas, decoder.area, "senses: decoder"))
     head = [
         int.from_bytes(b"SENS", "little"), tables + 4 * len(levels), senses.channels | len(order) << 16, senses.samples,
-        senses.bursts_per_sample | senses.settle << 16, senses.fresh | DECODER_KINDS.index(decoder.kind) << 8,
+        senses.bursts_per_sample | senses.settle << 16,
+        senses.fresh | DECODER_KINDS.index(decoder.kind) << 8 | decoder.margin << 16,
         part.start, part.stop - part.start,
     ]  # fmt: skip
     return np.array([value & 0xFFFFFFFF for value in [*head, *words, *levels]], "<u4").tobytes()

@@ -28,6 +28,7 @@ typedef struct {
     uint32_t burst;          /* bursts of the presentation that are done */
     uint32_t burst_of_sample; /* of the sample that is on */
     uint32_t samples_taken;
+    uint32_t is_decided;     /* the answer is ahead by the decoder's margin: no further burst is run */
 } spk_senses_t;
 
 /* Channels of a sample, and bytes of memory that presentations of this image need; 0 where it has no senses. */
@@ -43,10 +44,11 @@ int spk_senses_init(spk_senses_t *senses, const spk_image_t *image, void *ram, s
  * what spk_engine_init refuses. */
 int spk_senses_begin(spk_senses_t *senses, spk_engine_t *engine);
 
-/* Take a sample: `channels` raw values, copied. It lasts spk_senses_bursts bursts, each of them spk_senses_burst. */
+/* Take a sample: `channels` raw values, copied. It lasts while spk_senses_bursts is not 0, each of its bursts
+ * spk_senses_burst. */
 void spk_senses_take(spk_senses_t *senses, const int32_t *raw);
 
-/* Bursts that are to come until the next sample, or, after the last one, until the answer. */
+/* Bursts that are to come until the next sample, or, after the last one, until the answer; 0 once it is decided. */
 uint32_t spk_senses_bursts(const spk_senses_t *senses);
 
 /* Is the presentation over, so that there is an answer? */

@@ -64,8 +64,10 @@ def classify(
         print_json({
             "network": quantized.hash, "set": which, "presentations": len(raw), "right": right,
             "accuracy": right / max(1, len(raw)), "labels": names_of, "confusion": matrix, "answers": first.answer,
-            "engines": [{"engine": f.engine, "seconds": round(f.seconds, 3), "board_us_per_burst": f.board_us_per_burst}
-                        for f in found],
+            "engines": [
+                {"engine": f.engine, "seconds": round(f.seconds, 3), "board_us_per_burst": f.board_us_per_burst,
+                 "bursts_mean": float(f.bursts.mean()) if len(raw) else None} for f in found
+            ],
             "difference": differs or None, "picture": plot,
         })  # fmt: skip
     else:
@@ -74,7 +76,9 @@ def classify(
         for each in found:
             us = each.board_us_per_burst
             timed = f", {us:,.1f} us per burst by its clock" if us is not None else ""
-            note(f"{each.engine}: {len(raw):,} presentations of {senses.bursts} bursts in {each.seconds:.1f} s{timed}")
+            bursts = f"{each.bursts.mean():.1f} of " if np.any(each.bursts < senses.bursts) else ""
+            what = f"{len(raw):,} presentations of {bursts}{senses.bursts} bursts in {each.seconds:.1f} s"
+            note(f"{each.engine}: {what}{timed}")
         click.echo(f"{right} of {len(raw)} right, {100 * right / max(1, len(raw)):.1f} %")
         if len(found) > 1 and not differs:
             click.echo(f"{', '.join(f.engine for f in found)}: equal answers, values and state hashes")
