@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,14 @@ from espike_sim.senses import Decoder, Encoder, Senses
 EXAMPLES = {"digits": ("digits", "digits"), "gestures": ("gestures", "basicmotions")}
 LEAST_RIGHT = {"digits": 350, "gestures": 39}
 """Of 360 and 40; the models are in examples/."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Boards of this module; other tests keep theirs running."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ESPIKE_HOME", str(tmp_path_factory.mktemp("classify-home")))
+        yield
 
 
 def example(name: str, suffix: str = "") -> tuple[connectome.Connectome, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,6 +28,20 @@ def _aligned(data: bytes | bytearray | memoryview) -> NDArray[np.uint64]:
     copy = np.zeros((len(data) + 7) // 8, np.uint64)
     copy.view(np.uint8)[: len(data)] = np.frombuffer(data, np.uint8)
     return copy
+
+
+META_MOST = 1 << 28
+"""Bytes that meta may inflate to."""
+
+
+def inflated(meta: bytes) -> bytes:
+    """The JSON of meta as an image stores it: as it is, or deflated (zlib). What is neither comes back as it is."""
+    if meta[:1] == b"{":
+        return meta
+    try:
+        return zlib.decompressobj().decompress(meta, META_MOST)
+    except zlib.error:
+        return meta
 
 
 class ImageView:
@@ -75,7 +90,7 @@ class ImageView:
     def meta(self) -> bytes:
         """The JSON for people and tools."""
         begin = int(self.view.meta_offset)
-        return self._bytes.view(np.uint8)[begin : begin + int(self.view.meta_bytes)].tobytes()
+        return inflated(self._bytes.view(np.uint8)[begin : begin + int(self.view.meta_bytes)].tobytes())
 
     def expanded(self) -> Any:
         """The core's view of this image with its rows decoded, made once; as it lies where that cannot be."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from espike_sim.core import error_name
 from espike_sim.engine import CodedStimulus, Counters
 from espike_sim.errors import EspikeError
+from espike_sim.host import inflated
 from espike_sim.host_senses import Answer, decoded
 from espike_sim.ledger import Ledger
 from espike_sim.quantized import NUMBER_TYPES
@@ -75,7 +76,7 @@ def read_meta(running: Running) -> tuple[Hello, bytes]:
     while len(out) < count:
         piece = min(hello.payload_bytes, count - len(out))
         out += running.link.request(wire.READ, struct.pack("<II", begin + len(out), piece))
-    return hello, bytes(out)
+    return hello, inflated(bytes(out))
 
 
 @dataclass(frozen=True)

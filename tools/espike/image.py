@@ -21,6 +21,8 @@ from . import row_codecs, rows, senses_record
 
 VERSION = 1
 HEADER_BYTES = 136
+DEFLATED_FROM = 512
+"""Bytes of meta from which on it is stored deflated."""
 META_OFFSET = 52
 """Where the header says where meta begins and how many bytes it has."""
 BLOCK_BYTES = 4096
@@ -210,6 +212,7 @@ def pack(q: QuantizedConnectome, *, optimize: str = "size", only: Collection[int
     power_value = np.ascontiguousarray(q.power_value).view(np.uint32)
     power = body.add("power", np.column_stack([q.power_neuron, power_value]).astype("<u4").tobytes())
     meta = json.dumps(_meta(q), sort_keys=True, separators=(",", ":")).encode()
+    meta = meta if len(meta) < DEFLATED_FROM else zlib.compress(meta, 9)
     meta_at = body.add("meta", meta)
     body.add("senses", senses_record.encode(q))
     counts = [q.neurons, q.synapses, len(q.areas), len(q.projections), len(q.power_neuron)]

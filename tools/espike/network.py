@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from espike_sim.connectome import Area, Connectome, area_from_meta
 from espike_sim.errors import EspikeError
 from espike_sim.host import ImageView
 from espike_sim.quantized import NUMBER_TYPES, QuantizedConnectome
+from espike_sim.senses import Senses, senses_from_meta
 
 from . import genome as genomes
 from . import presentations, selftest, train
@@ -231,11 +233,18 @@ class Network:
     areas: tuple[Area, ...]
     scale_of_neuron: NDArray[np.float64]  # (neurons,)
     stimulus_limit: NDArray[Any]  # (areas,)
+    senses: Senses | None = None
+    """How it is presented samples."""
 
     @property
     def neurons(self) -> int:
         """Neurons of all areas."""
         return sum(area.count for area in self.areas)
+
+    @cached_property
+    def area_of_neuron(self) -> NDArray[np.int32]:
+        """int32 (neurons,): area index."""
+        return np.repeat(np.arange(len(self.areas), dtype=np.int32), [area.count for area in self.areas])
 
 
 def describe(areas: tuple[Area, ...], neuron: int) -> str:
@@ -262,9 +271,10 @@ def read_network(meta: bytes, precision: str, where: str) -> Network:
             scale = np.frombuffer(zlib.decompress(base64.b64decode(values["neuron_scale"])), "<f4").astype(np.float64)
         if len(scale) != sum(counts):
             raise ValueError
+        senses = senses_from_meta(values.get("senses"), where)
     except (ValueError, KeyError, TypeError, OverflowError, zlib.error):
         raise EspikeError("the image's meta is not espike's", where=where, do="pack it again") from None
-    return Network(precision, areas, scale, limit)
+    return Network(precision, areas, scale, limit, senses)
 
 
 def packed_view(quantized: QuantizedConnectome, optimize: str = "size") -> tuple[Packed, ImageView]:
