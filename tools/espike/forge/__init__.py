@@ -1,0 +1,1 @@
+"""candidates -> the best image that passes its gates (docs/forge.md)."""

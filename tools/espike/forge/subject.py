@@ -1,0 +1,130 @@
+"""image -> what it answers and does, on the host engine: what every measurement of a network begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from espike_sim import sensing
+from espike_sim.engine import CodedStimulus
+from espike_sim.errors import EspikeError
+from espike_sim.host import Host, ImageView
+from espike_sim.host_senses import HostSenses
+from espike_sim.ledger import Ledger, concatenate
+from espike_sim.senses import Encoder, Senses
+
+from .. import network
+
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network made of presentations."""
+
+    answer: I64  # (presentations,) -1: none
+    margin: I64  # (presentations,) what the answer's count is ahead of the next; 0 of other decoders
+    bursts: I64  # (presentations,) that were run
+
+
+class Subject:
+    """A network with senses in an image. Raises: EspikeError where it has none, or the image is damaged."""
+
+    def __init__(self, image: bytes, where: str = "image") -> None:
+        self.view = ImageView(image, where)
+        self.network = network.read_network(self.view.meta, self.view.precision, where)
+        if self.network.senses is None:
+            raise EspikeError("has no senses", where=where, do="give a network that espike train made")
+        self.senses: Senses = self.network.senses
+        self.host = Host(self.view, expand=False)
+
+    def answers(self, raw: I32, of: Sequence[int] | None = None) -> Answers:
+        """Present raw, int32 (presentations, samples, channels); `of`: the answers that count, else all."""
+        present = HostSenses(self.host).present
+        self.host.reset(track_potentials=False)
+        made = np.zeros((3, len(raw)), np.int64)
+        for number, samples in enumerate(raw):
+            found = present(samples)
+            made[:, number] = (*self._best(found.answer, found.values, of), found.bursts or 0)
+        return Answers(*made)
+
+    def _best(self, answer: int, values: NDArray[Any], of: Sequence[int] | None) -> tuple[int, int]:
+        if self.senses.decoder.kind != "count":
+            return answer, 0
+        chosen = np.arange(len(values)) if of is None else np.array(of)
+        among = values[chosen]
+        best = int(np.argmax(among))
+        others = np.delete(among, best)
+        return int(chosen[best]), int(among[best] - (others.max() if len(others) else 0))
+
+    def given(self, raw: I32, first_burst: int = 1) -> CodedStimulus:
+        """The stimulus of one presentation, int32 (samples, channels), in the network's numbers."""
+        shown = sensing.presentation(self.senses, self.network.areas, raw, first_burst)
+        return sensing.code(shown, self.senses, self.network)
+
+    def live(self, raws: Sequence[I32]) -> Ledger:
+        """Presentations in a row from one reset on, without any between them, each to its last burst."""
+        self.host.reset(track_potentials=False)
+        made = []
+        for raw in raws:
+            given = self.given(raw, self.host.burst + 1)
+            made.append(self.host.run(self.senses.bursts, given))
+        return concatenate(made)
+
+    @property
+    def answering(self) -> slice:
+        """Ids of the neurons that the decoder reads."""
+        area = next(area for area in self.network.areas if area.id == self.senses.decoder.area)
+        return self.senses.decoder.part(area)
+
+    def close(self) -> None:
+        """Give the engine back."""
+        self.host.close()
+
+    def __enter__(self) -> Subject:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def idle(senses: Senses) -> I32:
+    """int32 (channels,): raw values at which encoders give nothing, or as little as they can."""
+    made = np.zeros(senses.channels, np.int32)
+    for encoder in senses.encoders:
+        part = slice(encoder.channel, encoder.channel + encoder.channels)
+        if encoder.kind in ("rate", "latency", "population"):
+            made[part] = encoder.low
+        elif encoder.kind == "value":
+            made[part] = encoder.zero
+        elif encoder.kind == "level":
+            made[part] = np.minimum(made[part], min(encoder.levels) - 1)
+    return made
+
+
+def ends(senses: Senses) -> tuple[I32, I32]:
+    """(lowest, highest) raw values that encoders tell apart, int32 (channels,) each; of delta alone, 16 steps."""
+    low, high = np.full(senses.channels, np.iinfo(np.int32).max), np.full(senses.channels, np.iinfo(np.int32).min)
+    for e in senses.encoders:
+        part = slice(e.channel, e.channel + e.channels)
+        some = _ends(e)
+        low[part], high[part] = np.minimum(low[part], some[0]), np.maximum(high[part], some[1])
+    unread = low > high
+    low[unread] = high[unread] = 0
+    return low.astype(np.int32), high.astype(np.int32)
+
+
+def _ends(e: Encoder) -> tuple[int, int]:
+    if e.kind == "level":
+        return min(e.levels) - 1, max(e.levels)
+    if e.kind == "delta":
+        return 0, 16 * e.step
+    if e.kind == "value":
+        steps = int(min(1 << 20, max(1, 4 / e.gain)))  # a potential of 4
+        return e.zero - steps, e.zero + steps
+    return e.low, e.high
