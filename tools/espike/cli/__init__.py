@@ -16,6 +16,7 @@ from .classify import classify
 from .compare import compare_verb
 from .export import export
 from .flash import flash, key, selftest
+from .forge import forge
 from .genome import genome, grow
 from .model import import_verb
 from .monitor import monitor_verb, sleep_verb, stop_verb
@@ -28,7 +29,7 @@ from .train import train_verb
 VERBS = (
     genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
     classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment,
-    bench_verb, demo_verb,
+    forge, bench_verb, demo_verb,
 )  # fmt: skip
 
 

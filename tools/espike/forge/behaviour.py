@@ -28,7 +28,7 @@ class Limits:
     duty_most: float = 1.0
     """Share of bursts in which an answering neuron fires, over a presentation."""
     rate_most: float = 0.6
-    """Spikes per neuron and burst, over a presentation."""
+    """Spikes per neuron and burst, over a presentation, of neurons that no encoder stimulates."""
     idle_rate_most: float = 0.02
     """The same while nothing is sensed."""
     recovery_bursts: int = 50
@@ -85,7 +85,7 @@ def _bounded(subject: Subject, limits: Limits, raws: Sequence[I32]) -> Invariant
     for raw in raws:
         ledger = subject.live([raw])
         count = np.bincount(ledger.ids, minlength=ledger.neurons)
-        duty, rate = float(count[part].max()) / bursts, ledger.spikes / (ledger.neurons * bursts)
+        duty, rate = float(count[part].max()) / bursts, float(count[subject.inner].mean()) / bursts
         worst.append(max(duty / limits.duty_most, rate / limits.rate_most))
     return _judged("bounded_output", worst)
 
@@ -133,10 +133,12 @@ def _still(subject: Subject) -> I32:
 
 
 def _rates(subject: Subject, raws: Sequence[I32]) -> list[float]:
-    """Spikes per neuron and burst of each of presentations in a row."""
-    ledger, bursts = subject.live(raws), subject.senses.bursts
-    spikes = ledger.counts().reshape(len(raws), bursts).sum(axis=1)
-    return [float(n) / (ledger.neurons * bursts) for n in spikes]
+    """Spikes per neuron and burst of each of presentations in a row, of neurons that no encoder stimulates."""
+    ledger, bursts, inner = subject.live(raws), subject.senses.bursts, subject.inner
+    number = (ledger.burst_of_spike() - ledger.first_burst) // bursts
+    spikes = np.bincount(number[inner[ledger.ids]], minlength=len(raws))
+    decisions = max(1, int(np.count_nonzero(inner))) * bursts
+    return [float(n) / decisions for n in spikes]
 
 
 def _judged(name: str, worst: Sequence[float]) -> Invariant:

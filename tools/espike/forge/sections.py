@@ -36,7 +36,8 @@ class Run(Section, frozen=True):
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1), about("every draw of the run comes from it")] = 0
     board: Annotated[Text, about("board file whose limits hold")] = "esp32c3"
     verify: Annotated[tuple[Text, ...], about("boards that must answer as the host does, item by item")] = ("native",)
-    levels: Annotated[tuple[Count, ...], about("levels of the suite, in this order; none: all")] = ()
+    levels: Annotated[tuple[Count, ...], about("levels of the suite; none: all")] = ()
+    deadline_us: Annotated[Natural, about("microseconds that a burst may take; 0: no deadline")] = 0
 
 
 class Adopt(Section, frozen=True):

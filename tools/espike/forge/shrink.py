@@ -31,7 +31,7 @@ def without_neurons(c: Connectome, gone: Bool) -> Connectome:
 
     Areas become rows of neurons. An area keeps at least one neuron; neurons of encoders and the decoder stay.
     """
-    gone = gone & ~_held(c)
+    gone = gone & ~held(c)
     for area in c.areas:
         own = slice(area.first, area.first + area.count)
         if np.all(gone[own]):
@@ -58,7 +58,7 @@ def without_neurons(c: Connectome, gone: Bool) -> Connectome:
     )  # fmt: skip
 
 
-def _held(c: Connectome) -> Bool:
+def held(c: Connectome) -> Bool:
     """Neurons that senses name."""
     held = np.zeros(c.neurons, np.bool_)
     if c.senses is None:
@@ -89,7 +89,7 @@ def prune_neurons(c: Connectome, ratio: float, rate: F64) -> Connectome:
     rate: float64 (neurons,) spikes per burst on samples.
     """
     length = np.sqrt(np.bincount(c.source, weights=c.weight.astype(np.float64) ** 2, minlength=c.neurons))
-    inner = np.flatnonzero(~_held(c))
+    inner = np.flatnonzero(~held(c))
     count = round(ratio * len(inner))
     gone = np.zeros(c.neurons, np.bool_)
     gone[inner[np.argsort((rate * length)[inner], kind="stable")[:count]]] = True
@@ -133,13 +133,13 @@ def _silent(c: Connectome) -> Bool:
     reached[c.target] = True
     reached[c.power_neuron] = True
     silent: Bool = ~reached & (c.bias == 0) & (c.threshold > 0)
-    return silent & ~_held(c)
+    return silent & ~held(c)
 
 
 def _unread(c: Connectome) -> Bool:
     sends = np.zeros(c.neurons, np.bool_)
     sends[c.source] = True
-    return ~sends & ~_held(c)
+    return ~sends & ~held(c)
 
 
 def unread_channels(c: Connectome, raw: Sequence[NDArray[np.int32]] | NDArray[np.int32] | None = None) -> Connectome:

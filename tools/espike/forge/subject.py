@@ -82,6 +82,13 @@ class Subject:
         area = next(area for area in self.network.areas if area.id == self.senses.decoder.area)
         return self.senses.decoder.part(area)
 
+    @property
+    def inner(self) -> NDArray[np.bool_]:
+        """bool (neurons,): those of areas that no encoder stimulates."""
+        given = {encoder.area for encoder in self.senses.encoders}
+        areas = self.network.areas
+        return np.repeat([area.id not in given for area in areas], [area.count for area in areas])
+
     def close(self) -> None:
         """Give the engine back."""
         self.host.close()

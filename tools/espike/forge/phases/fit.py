@@ -1,0 +1,135 @@
+"""A network made to fit its board: what cannot matter folded, what matters least pruned, and a search over the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import measures, search, shrink
+from ..context import Computed, Context, Outcome
+from ..contracts import Verdict
+from ..measures import examples_of
+from ..subject import Subject
+
+TINY = {"flash": 1024, "ram": 64}
+"""The board of `--sabotage small-board`: bytes."""
+FINE_EPOCHS, FINE_RATE = 5, 3e-3
+STEPS = 4
+"""Of pruning, each a further part of what is asked for."""
+INFLATED = 8.0
+
+
+def run(context: Context) -> Outcome:
+    """Fold, prune while accuracy holds, search; then the board's limits."""
+    config, model = context.config, context.only()
+    assert model.master is not None
+    assert model.image is not None
+    tested, held = context.all_examples("val"), context.all_examples("test")
+    master = _pruned(context, _folded(context, model.master))
+    bits, settle, master = search.chosen(context, master)
+    if context.sabotage == "inflate-weights":
+        master = _inflated(context, master)
+    learned = context.all_examples("train")
+    image = context.image(master, bits=bits, calibrated=learned, name="fitted")
+    context.measure("quality/accuracy_before", measures.accuracy, model.image, held)
+    context.measure("quality/accuracy", measures.accuracy, image, held)
+    kept = context.measure(
+        "quality/retention_low", measures.retention_low, image, model.image, tested, seed=config.run.seed
+    )
+    context.measure("accuracy", measures.accuracy, image, held)
+    gates = (
+        context.gate("accuracy is kept", "quality/retention_low", kept, config.gates.retention, action="prune less"),
+        *board_gates(context, image),
+    )
+    made = context.draft(model, master, image, formats=(f"int8, {bits} bits, {settle} bursts to settle",))
+    return Outcome((made,), gates)
+
+
+def board_gates(context: Context, image: str) -> list[Verdict]:
+    """Bytes of flash and RAM, and the time of a burst, within what the board has."""
+    config = context.config
+    board, held = config.run.board, context.all_examples("test")
+    limits = TINY if context.sabotage == "small-board" else {}
+    context.measure("performance/bytes", measures.byte_count, image)
+    context.measure("performance/ram_bytes", measures.ram_bytes, image)
+    us = context.measure("performance/burst_us", measures.burst_us, image, held, board=board)
+    fits = context.measure(
+        "deployment/target_met", measures.fits, image, board=board, spare=config.gates.ram_spare_bytes * (not limits),
+        **limits,
+    )  # fmt: skip
+    made = [context.gate(f"fits {board}", "deployment/target_met", fits, 1, action="prune more, or fewer bits")]
+    deadline = config.run.deadline_us
+    if deadline:
+        limit = deadline * config.gates.busy_most
+        made.append(context.gate("keeps the deadline", "performance/burst_us", us, limit, least=False,
+                                 action="fewer neurons, or a faster board"))  # fmt: skip
+    return made
+
+
+def _folded(context: Context, master: str) -> str:
+    """Lossless: what is left fires as before."""
+    learned = context.all_examples("train")
+
+    def fold() -> Computed:
+        c = context.master(master)
+        smaller = shrink.unread_channels(shrink.fold(c), examples_of(context.get(learned)).raw)
+        return {"master": context.put_master(smaller)}, {"neurons": c.neurons - smaller.neurons}
+
+    step = context.step("fold", {"master": master, "data": learned}, fold)
+    context.measure("optimization/dead_removed", measures.neurons_removed, step.outputs["master"], master)
+    return step.outputs["master"]
+
+
+def _pruned(context: Context, master: str) -> str:
+    """Inner neurons out in steps, each followed by training; the last master whose accuracy holds."""
+    config = context.config
+    learned, tested = context.all_examples("train"), context.all_examples("val")
+    base = context.image(master, bits=config.quant.bits, calibrated=learned, name="unpruned")
+    best, ratio = master, config.fit.prune
+    for number in range(1, STEPS + 1 if ratio else 1):
+        part = ratio * number / STEPS
+        smaller = _smaller(context, master, learned, part)
+        schedule = context.schedule(FINE_EPOCHS, FINE_RATE)
+        trained = context.trained(f"pruned/{number}", smaller, (learned, tested), schedule, bits=context.bits)
+        made, bits = trained.outputs["master"], config.quant.bits
+        image = context.image(made, bits=bits, calibrated=learned, name=f"pruned/{number}")
+        context.measure(f"prune/{number}/accuracy", measures.accuracy, image, tested)
+        context.measure(f"prune/{number}/neurons", measures.neuron_count, made)
+        change = context.measure(f"prune/{number}/change", measures.accuracy_change, image, base, tested)
+        context.say(f"pruned {part:.0%} of the inner neurons: accuracy {change:+.3f}")
+        if change < -config.fit.score_loss_most:
+            break
+        best = made
+    context.measure("optimization/synapses_pruned", measures.synapses_removed, best, master)
+    context.measure("optimization/pruning_ratio", measures.share_removed, best, master)
+    return best
+
+
+def _smaller(context: Context, master: str, learned: str, ratio: float) -> str:
+    probe = context.image(master, "fp32", name="rates")
+
+    def prune() -> Computed:
+        rate = rates(context.get(probe), context.get(learned))
+        return {"master": context.put_master(shrink.prune_neurons(context.master(master), ratio, rate))}, {}
+
+    return context.step("prune", {"master": master, "data": learned, "ratio": ratio}, prune).outputs["master"]
+
+
+def rates(image: bytes, data: bytes, items: int = 100) -> NDArray[np.float64]:
+    """float64 (neurons,): spikes per burst of each neuron over some examples."""
+    raw = examples_of(data).raw[:items]
+    with Subject(image) as subject:
+        ids = np.concatenate([subject.live([one]).ids for one in raw])
+        return np.bincount(ids, minlength=subject.network.neurons) / (subject.senses.bursts * len(raw))
+
+
+def _inflated(context: Context, master: str) -> str:
+    """Sabotage: weights many times as large."""
+
+    def inflate() -> Computed:
+        c = context.master(master)
+        return {"master": context.put_master(replace(c, weight=c.weight * np.float32(INFLATED)))}, {}
+
+    return context.step("sabotage/inflate-weights", {"master": master}, inflate).outputs["master"]

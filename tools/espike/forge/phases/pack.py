@@ -1,0 +1,141 @@
+"""The ladder of formats: every rung a view of one master, with gates; the last that passes is promoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import measures
+from ..context import Context, Outcome
+from ..contracts import Verdict
+from .fit import board_gates
+from .training import invariant_gates
+
+BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2}
+"""Of a rung's weights."""
+TRIALS, FINE_RATE = 100, 2e-3
+
+
+@dataclass(frozen=True)
+class Rung:
+    """An image that was tried."""
+
+    name: str
+    master: str
+    image: str
+    gates: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Did every gate pass?"""
+        return all(gate.passed for gate in self.gates)
+
+
+def run(context: Context) -> Outcome:
+    """Climb down while gates pass; what was reached is the image."""
+    config, model = context.config, context.only()
+    assert model.master is not None
+    assert model.image is not None
+    baseline = model.image
+    tasks = {task.name: context.examples(task, "test") for task in context.tasks}
+    for name, data in tasks.items():
+        context.measure(f"baseline/{name}/score", measures.accuracy, baseline, data)
+    reached: Rung | None = None
+    missed: list[Verdict] = []
+    tried = 0
+    for name in config.pack.rungs:
+        rung = _tried(context, name, model.master, baseline, tasks)
+        tried += 1
+        if not rung.passed:
+            missed += [gate for gate in rung.gates if not gate.passed]
+            context.say(f"rung {name} fails: {', '.join(gate.gate for gate in rung.gates if not gate.passed)}")
+            break
+        if reached is not None and len(context.get(rung.image)) >= len(context.get(reached.image)):
+            context.say(f"rung {name} is no smaller, and is left")
+            continue
+        reached = rung
+    context.measure("stages_completed", measures.count_of, count=tried)
+    if reached is None:
+        return Outcome((), tuple(missed))
+    _summary(context, reached, model.image)
+    made = context.draft(model, reached.master, reached.image, formats=(reached.name,), tags=("packed",))
+    return Outcome((made,), reached.gates, {"image": reached.image})
+
+
+def _tried(context: Context, name: str, master: str, baseline: str, tasks: dict[str, str]) -> Rung:
+    """A rung, and again with one knob changed where it fails: fitted codes, fine-tuned, fine-tuned for longer."""
+    knobs = ["fitted codes", "fine-tuned", "fine-tuned for longer"][: context.config.pack.retries + 1]
+    rung = None
+    for attempt, knob in enumerate(knobs):
+        bits = BITS[name]
+        if bits == 8 and attempt:
+            break
+        made, image = _image(context, name, master, bits, attempt)
+        rung = Rung(name, made, image, tuple(_gates(context, name, image, baseline, tasks)))
+        context.measure(f"rung/{name}/retries", measures.count_of, count=attempt)
+        context.measure(f"rung/{name}/bytes", measures.byte_count, image)
+        context.measure(f"rung/{name}/bytes_per_synapse", measures.bytes_per_synapse, image)
+        if rung.passed:
+            break
+        failed = ", ".join(gate.gate for gate in rung.gates if not gate.passed)
+        context.registry.log(context.run, "pack", f"rung {name}, {knob}: missed {failed}", "warning")
+    assert rung is not None
+    return rung
+
+
+def _image(context: Context, name: str, master: str, bits: int, attempt: int) -> tuple[str, str]:
+    learned, tested = context.all_examples("train"), context.all_examples("val")
+    if attempt and bits < 8:
+        epochs = 10 * attempt
+        schedule = context.schedule(epochs, FINE_RATE)
+        master = context.trained(f"{name}/{attempt}", master, (learned, tested), schedule, bits=bits).outputs["master"]
+    image = context.image(master, bits=bits, calibrated=learned, name=f"{name}/{attempt}")
+    if context.sabotage == "corrupt-image":
+        data = bytearray(context.get(image))
+        data[len(data) // 2] ^= 0x10
+        image = context.put(bytes(data))
+    return master, image
+
+
+def _gates(context: Context, name: str, image: str, baseline: str, tasks: dict[str, str]) -> list[Verdict]:
+    """What a rung must keep: a whole image, accuracy per task and over all, invariants, dynamics, the board."""
+    config, path = context.config, f"rung/{name}"
+    whole = context.measure(f"{path}/whole", measures.opens, image)
+    gates = [context.gate("image is whole", f"{path}/whole", whole, 1, action="rolled back")]
+    if not whole:
+        return gates
+    seed = config.run.seed
+    least = 1.0 if name == "lossless" else getattr(config.pack.retention, name)
+    for task, data in tasks.items():
+        gate = f"{path}/gate/{task}"
+        context.measure(f"{gate}/score", measures.accuracy, image, data)
+        context.measure(f"{gate}/retention", measures.retention, image, baseline, data)
+        low = context.measure(f"{gate}/low", measures.retention_low, image, baseline, data, seed=seed)
+        gates.append(context.gate(f"{task} is kept", f"{gate}/low", low, least - _slack(name), action="rolled back"))
+    low = context.measure("retention_cumulative", measures.retention_low, image, baseline, *tasks.values(), seed=seed)
+    gates.append(context.gate("all is kept", "retention_cumulative", low, config.pack.retention.cumulative,
+                              action="rolled back"))  # fmt: skip
+    held = context.all_examples("test")
+    drift = context.measure(f"{path}/rate_drift", measures.rate_drift, image, baseline, held)
+    limit = config.gates.rate_drift_most
+    gates.append(context.gate("rates are kept", f"{path}/rate_drift", drift, limit, least=False, action="rolled back"))
+    gates += invariant_gates(context, image, TRIALS)
+    return gates + board_gates(context, image)
+
+
+def _slack(name: str) -> float:
+    """What rounding anew to the same bits may cost."""
+    return 0.01 if name == "lossless" else 0.0
+
+
+def _summary(context: Context, rung: Rung, before: str) -> None:
+    held, image, master = context.all_examples("test"), rung.image, rung.master
+    exact = context.image(master, "fp32", name="fp32")
+    context.measure("final_bytes", measures.byte_count, image)
+    context.measure("bytes_per_synapse", measures.bytes_per_synapse, image)
+    context.measure("total_compression_ratio", measures.ratio_to_rows, image, master)
+    context.measure("float_compression_ratio", measures.ratio_to_rows, image, master, each=8)
+    context.measure("phase4_to_phase8_compression", measures.size_ratio, before, image)
+    context.measure("final_accuracy", measures.accuracy, image, held)
+    context.measure("instructions_per_burst", measures.instructions, image, held)
+    context.measure("inference_speedup", measures.speedup, image, exact, held)
+    context.say(f"rung {rung.name}: {len(context.get(image)):,} bytes")

@@ -1,0 +1,68 @@
+"""Floats -> int8, and fewer bits where that is asked for; what of the float network is kept."""
+
+from __future__ import annotations
+
+from ...quantize import quantize
+from .. import measures
+from ..context import Computed, Context, Outcome, with_bits
+from ..rounded import dequantized
+
+FINE_EPOCHS, FINE_RATE = 10, 2e-3
+
+
+def run(context: Context) -> Outcome:
+    """An image of the model; the rounded network as floats, for the trainer to begin with."""
+    config, model = context.config, context.only()
+    assert model.master is not None
+    learned, tested = context.all_examples("train"), context.all_examples("val")
+    exact = context.image(model.master, "fp32", name="fp32")
+    bits = config.quant.bits
+    rounded = context.image(model.master, bits=bits, calibrated=learned, name="rounded")
+    context.measure("accuracy_before", measures.accuracy, exact, tested)
+    context.measure("accuracy_rounded", measures.accuracy, rounded, tested)
+    master, image = model.master, rounded
+    if bits < 8:
+        master, image = fine_tuned(context, "fine", master, (learned, tested), bits)
+    if config.quant.ternary:
+        other, smaller = fine_tuned(context, "ternary", model.master, (learned, tested), 2)
+        context.measure("ternary/accuracy", measures.accuracy, smaller, tested)
+        context.measure("ternary/bytes", measures.byte_count, smaller)
+        if context.measure("ternary/retention_low", measures.retention_low, smaller, exact, tested, seed=0) >= (
+            config.pack.retention.ternary
+        ):
+            master, image, bits = other, smaller, 2
+    copy = _decoded(context, master, bits)
+    context.measure("bytes", measures.byte_count, image)
+    context.measure("bytes_per_synapse", measures.bytes_per_synapse, image)
+    context.measure("compression_ratio", measures.ratio_to_rows, image, master, each=4)
+    context.measure("accuracy", measures.accuracy, image, tested)
+    context.measure("sparsity", measures.sparsity, copy)
+    agreement = context.measure("dequantization_accuracy", measures.agreement, image, exact, tested)
+    context.measure("instructions_per_burst", measures.instructions, image, tested)
+    context.measure("speedup", measures.speedup, image, exact, tested)
+    kept = context.measure("retention_low", measures.retention_low, image, exact, tested, seed=config.run.seed)
+    gates = (
+        context.gate("accuracy is kept", "retention_low", kept, config.gates.retention, action="use more bits"),
+        context.gate("answers are those of floats", "dequantization_accuracy", agreement, 0.9, action="use more bits"),
+    )
+    made = context.draft(model, master, image, formats=(f"int8, {bits} bits",))
+    return Outcome((made,), gates, {"rounded": copy})
+
+
+def fine_tuned(
+    context: Context, name: str, master: str, data: tuple[str, str], bits: int, epochs: int = FINE_EPOCHS
+) -> tuple[str, str]:
+    """A master trained on with weights of so many bits -> (master, image)."""
+    schedule = context.schedule(epochs, FINE_RATE)
+    made = context.trained(name, master, data, schedule, bits=bits).outputs["master"]
+    return made, context.image(made, bits=bits, name=name)
+
+
+def _decoded(context: Context, master: str, bits: int) -> str:
+    """The network as its integers have it, in floats."""
+
+    def decode() -> Computed:
+        c = with_bits(context.master(master), bits)
+        return {"master": context.put_master(dequantized(c, quantize(c, "int8")))}, {}
+
+    return context.step("decoded", {"master": master, "bits": bits}, decode).outputs["master"]
