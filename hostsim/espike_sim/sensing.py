@@ -19,6 +19,7 @@ from .errors import EspikeError
 from .ledger import Ledger
 from .senses import Decoder, Encoder, SenseArea, Senses, find
 
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U32 = NDArray[np.uint32]
 F64 = NDArray[np.float64]
@@ -57,6 +58,46 @@ class CodedNetwork(Protocol):
     @property
     def stimulus_limit(self) -> NDArray[Any]:
         """(areas,): largest |entry|, in codes (fp32: potential units)."""
+
+
+# ---- senses -> raw values
+
+
+def idle(senses: Senses) -> I32:
+    """int32 (channels,): raw values at which encoders give nothing, or as little as they can."""
+    made = np.zeros(senses.channels, np.int32)
+    for encoder in senses.encoders:
+        part = slice(encoder.channel, encoder.channel + encoder.channels)
+        if encoder.kind in ("rate", "latency", "population"):
+            made[part] = encoder.low
+        elif encoder.kind == "value":
+            made[part] = encoder.zero
+        elif encoder.kind == "level":
+            made[part] = np.minimum(made[part], min(encoder.levels) - 1)
+    return made
+
+
+def ends(senses: Senses) -> tuple[I32, I32]:
+    """(lowest, highest) raw values that encoders tell apart, int32 (channels,) each; of delta alone, 16 steps."""
+    low, high = np.full(senses.channels, np.iinfo(np.int32).max), np.full(senses.channels, np.iinfo(np.int32).min)
+    for e in senses.encoders:
+        part = slice(e.channel, e.channel + e.channels)
+        some = _ends(e)
+        low[part], high[part] = np.minimum(low[part], some[0]), np.maximum(high[part], some[1])
+    unread = low > high
+    low[unread] = high[unread] = 0
+    return low.astype(np.int32), high.astype(np.int32)
+
+
+def _ends(e: Encoder) -> tuple[int, int]:
+    if e.kind == "level":
+        return min(e.levels) - 1, max(e.levels)
+    if e.kind == "delta":
+        return 0, 16 * e.step
+    if e.kind == "value":
+        steps = int(min(1 << 20, max(1, 4 / e.gain)))  # a potential of 4
+        return e.zero - steps, e.zero + steps
+    return e.low, e.high
 
 
 # ---- raw samples -> what encoders give, int64 (..., bursts, neurons): 0 is nothing

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from espike_sim.engine import CodedStimulus
 from espike_sim.ledger import Ledger
+from espike_sim.sensing import ends, idle
 
-from .subject import I32, Subject, ends, idle
+from .subject import I32, Subject
 
 F64 = NDArray[np.float64]
 
@@ -95,15 +96,20 @@ def _quiet(subject: Subject, limits: Limits) -> Invariant:
     return _judged("quiet_when_idle", [rate / limits.idle_rate_most for rate in rates])
 
 
+RECOVERED = 1.2
+"""Times the rate at rest, at which a network counts as back there."""
+
+
 def _recovers(subject: Subject, limits: Limits, raws: Sequence[I32]) -> Invariant:
-    """From each input, and from everything at its highest, back to the idle rate in time."""
+    """From each input, and from everything at its highest, back in time to the idle rate, or near to what it was."""
     bursts, still = subject.senses.bursts, _still(subject)
     waits = -(-limits.recovery_bursts // bursts)
+    most = max(limits.idle_rate_most, RECOVERED * _rates(subject, [still] * (waits + 2))[-1])
     full = np.broadcast_to(ends(subject.senses)[1], still.shape).astype(np.int32)
     worst = []
     for raw in [full, *raws]:
         rates = _rates(subject, [raw, *[still] * (waits + 1)])
-        worst.append(rates[-1] / limits.idle_rate_most)
+        worst.append(rates[-1] / most)
     return _judged("recovers", worst)
 
 

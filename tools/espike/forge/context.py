@@ -103,6 +103,10 @@ class Context:
         self.computed += 1
         return made
 
+    def kept(self, name: str, inputs: Mapping[str, Any]) -> Step | None:
+        """The step, where it is kept."""
+        return self.registry.find_step(fingerprint([STEPS, self.phase, name, dict(inputs)]))
+
     def put(self, data: bytes) -> str:
         """Keep an object -> its hash."""
         return self.registry.put(data)
@@ -227,7 +231,8 @@ class Context:
     def schedule(self, epochs: int, rate: float, seed: int = 0) -> train.Schedule:
         """How to train so long from that rate on; seed: added to the run's."""
         seed += self.config.run.seed
-        return train.Schedule(epochs, steps=0, batch=self.config.train.batch, rate=rate, seed=seed, copies=0)
+        asked = self.config.train
+        return train.Schedule(epochs, 0, asked.batch, rate, seed, copies=0, quiet=asked.quiet)
 
     @property
     def bits(self) -> int | None:
@@ -246,6 +251,14 @@ class Context:
         """A connectome that is kept."""
         return master_of(self.get(key))
 
+    def origin(self) -> Model:
+        """The adopted candidate that what was handed over comes from."""
+        model = self.only()
+        while model.phase != "adopt" and model.provenance.parents:
+            found = [self.registry.model(id) for id in model.provenance.parents]
+            model = next((parent for parent in found if parent.name == model.name), found[0])
+        return model
+
     def only(self) -> Model:
         """The one model that was handed over."""
         return self.models[0]
@@ -263,9 +276,10 @@ def bits_of(c: Connectome, bits: int) -> dict[str, int]:
 
 
 def with_bits(c: Connectome, bits: int) -> Connectome:
-    """The connectome, quantized to so many bits from now on; 8: as it is."""
-    asked = {} if bits == 8 else bits_of(c, bits)
-    return replace(c, quantization=replace(c.quantization, bits=asked))
+    """The connectome, quantized to so many bits at most from now on; 8: to those that it has."""
+    before = c.quantization.bits
+    asked = {area: min(width, before.get(area, 8)) for area, width in bits_of(c, bits).items()}
+    return replace(c, quantization=replace(c.quantization, bits={a: w for a, w in asked.items() if w < 8}))
 
 
 def packed_report(packed: Any) -> Sequence[Any]:

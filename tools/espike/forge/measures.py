@@ -23,9 +23,9 @@ from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
 from espike_sim.host import ImageView
 
-from .. import costs, loads, train, work
+from .. import costs, loads, train, transfer, work
 from ..boards import Board, boards
-from . import behaviour, merge, shrink, statistics
+from . import behaviour, merge, shrink, statistics, tasks
 from .contracts import Value
 from .subject import Answers, Subject
 
@@ -113,6 +113,19 @@ def accuracy(image: bytes, data: bytes, of: Sequence[int] = ()) -> float:
 
 
 @measure
+def error(image: bytes, data: bytes) -> float:
+    """Share of wrong answers."""
+    return 1 - accuracy(image, data)
+
+
+@measure
+def dominated(data: bytes, *images: bytes, limit: float) -> float:
+    """The share of (error 0..1) x (bytes 0..limit) that images dominate."""
+    points = np.array([[error(image, data), len(image) / limit] for image in images]).reshape(-1, 2)
+    return statistics.hypervolume(points, (1.0, 1.0))
+
+
+@measure
 def accuracy_of_all(image: bytes, *data: bytes) -> float:
     """Share of right answers over several sets of examples."""
     return float(np.mean(np.concatenate([right(image, one) for one in data])))
@@ -197,6 +210,46 @@ def bursts_saved(image: bytes, data: bytes) -> float:
     return 1 - bursts_mean(image, data) / whole
 
 
+# ---- in a closed loop
+
+
+def episodes(image: bytes, suite: str, task: str, count: int, seed: int) -> tasks.Episodes:
+    """What came of a task's episodes, answered by an image. Raises: EspikeError where a device was stopped early."""
+    key = hashlib.sha256(image).hexdigest(), suite, task, count, seed
+    if key not in _played:
+        with Subject(image) as subject:
+            found = tasks.run_episodes(subject.present, tasks.suite(suite).task(task), count, seed)
+        if found.stopped:
+            raise EspikeError(f"its device was stopped: {found.stopped[0]}", where=f"task {task}")
+        _played[key] = found
+    return _played[key]
+
+
+_played: dict[tuple[str, str, str, int, int], tasks.Episodes] = {}
+
+
+@measure
+def solved(image: bytes, suite: str, task: str, count: int, seed: int) -> float:
+    """Share of a task's episodes that reach their goal."""
+    return float(np.mean(episodes(image, suite, task, count, seed).solved))
+
+
+@measure
+def episode_score(image: bytes, suite: str, task: str, count: int, seed: int) -> float:
+    """Mean score, 0..1, of a task's episodes."""
+    return float(np.mean(episodes(image, suite, task, count, seed).scores))
+
+
+@measure
+def calls(image: bytes, suite: str, task: str, count: int, seed: int, kind: str) -> int:
+    """Calls of the device's registers in a task's episodes: ok, failed, violations, or total."""
+    found = episodes(image, suite, task, count, seed)
+    return {
+        "ok": found.calls_ok, "failed": found.calls_failed, "violations": found.violations,
+        "total": found.calls_ok + found.calls_failed,
+    }[kind]  # fmt: skip
+
+
 # ---- confidence
 
 
@@ -251,6 +304,18 @@ def bytes_per_synapse(image: bytes) -> float:
 def ratio_to_rows(image: bytes, master: bytes, each: int = 12) -> float:
     """`each` bytes for every synapse of a master, divided by the bytes of an image."""
     return each * master_of(master).synapses / len(image)
+
+
+@measure
+def row_bytes(master: bytes, each: int) -> int:
+    """Bytes of a master's synapses at so many each."""
+    return each * master_of(master).synapses
+
+
+@measure
+def transfer_ratio(image: bytes) -> float:
+    """Bytes of an image, divided by those of its transfer container."""
+    return len(image) / len(transfer.encode(image))
 
 
 @measure

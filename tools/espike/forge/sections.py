@@ -113,6 +113,7 @@ class Train(Section, frozen=True):
     replay: Annotated[bool, about("items of old levels are trained again")] = True
     replay_epochs: Annotated[Natural, about("epochs of replay after a level")] = 3
     reservoir_bytes: Annotated[int, Meta(ge=0, le=1 << 16), about("bytes of old items that are kept, int8")] = 1 << 16
+    quiet: Annotated[Weight, about("weight of the penalty for spikes while nothing is sensed")] = 0.0
     consolidation: Annotated[Weight, about("weight of the answers of the network as it was before the level")] = 0.1
     difficulty: Annotated[float, Meta(gt=0, lt=1), about("accuracy of the level that training begins with")] = 0.75
     assessment: Annotated[Count, about("items of a level by which its difficulty is measured")] = 500
@@ -181,6 +182,10 @@ class Gates(Section, frozen=True):
     rate_drift_most: Annotated[Weight, about("change of firing rates, as a share of them")] = 0.1
     calibration_error_most: Annotated[Share, about("expected calibration error")] = 0.05
     consistency: Annotated[Share, about("similarity of a network to itself under noise")] = 0.85
+    duty_most: Annotated[Share, about("share of bursts in which an answering neuron may fire")] = 1.0
+    rate_most: Annotated[Share, about("spikes per neuron and burst under any input")] = 0.6
+    idle_rate_most: Annotated[Share, about("the same while nothing is sensed")] = 0.02
+    recovery_bursts: Annotated[Count, about("bursts until a network is at rest again")] = 50
     ram_spare_bytes: Annotated[Natural, about("bytes of the board's RAM that stay free")] = 16384
     busy_most: Annotated[Share, about("share of the burst's deadline that may be used")] = 0.7
 

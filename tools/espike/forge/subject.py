@@ -13,9 +13,9 @@ from espike_sim import sensing
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.host import Host, ImageView
-from espike_sim.host_senses import HostSenses
+from espike_sim.host_senses import Answer, HostSenses
 from espike_sim.ledger import Ledger, concatenate
-from espike_sim.senses import Encoder, Senses
+from espike_sim.senses import Senses
 
 from .. import network
 
@@ -52,6 +52,10 @@ class Subject:
             found = present(samples)
             made[:, number] = (*self._best(found.answer, found.values, of), found.bursts or 0)
         return Answers(*made)
+
+    def present(self, raw: I32) -> Answer:
+        """One presentation of raw samples (`classify.Present`)."""
+        return HostSenses(self.host).present(raw)
 
     def _best(self, answer: int, values: NDArray[Any], of: Sequence[int] | None) -> tuple[int, int]:
         if self.senses.decoder.kind != "count":
@@ -98,40 +102,3 @@ class Subject:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def idle(senses: Senses) -> I32:
-    """int32 (channels,): raw values at which encoders give nothing, or as little as they can."""
-    made = np.zeros(senses.channels, np.int32)
-    for encoder in senses.encoders:
-        part = slice(encoder.channel, encoder.channel + encoder.channels)
-        if encoder.kind in ("rate", "latency", "population"):
-            made[part] = encoder.low
-        elif encoder.kind == "value":
-            made[part] = encoder.zero
-        elif encoder.kind == "level":
-            made[part] = np.minimum(made[part], min(encoder.levels) - 1)
-    return made
-
-
-def ends(senses: Senses) -> tuple[I32, I32]:
-    """(lowest, highest) raw values that encoders tell apart, int32 (channels,) each; of delta alone, 16 steps."""
-    low, high = np.full(senses.channels, np.iinfo(np.int32).max), np.full(senses.channels, np.iinfo(np.int32).min)
-    for e in senses.encoders:
-        part = slice(e.channel, e.channel + e.channels)
-        some = _ends(e)
-        low[part], high[part] = np.minimum(low[part], some[0]), np.maximum(high[part], some[1])
-    unread = low > high
-    low[unread] = high[unread] = 0
-    return low.astype(np.int32), high.astype(np.int32)
-
-
-def _ends(e: Encoder) -> tuple[int, int]:
-    if e.kind == "level":
-        return min(e.levels) - 1, max(e.levels)
-    if e.kind == "delta":
-        return 0, 16 * e.step
-    if e.kind == "value":
-        steps = int(min(1 << 20, max(1, 4 / e.gain)))  # a potential of 4
-        return e.zero - steps, e.zero + steps
-    return e.low, e.high

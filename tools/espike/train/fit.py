@@ -46,6 +46,8 @@ class Schedule:
     """Changed copies of a series in an epoch (`augment`); 0: as it is; None: by the data."""
     bias: bool = False
     """Biases are trained also where all are 0."""
+    quiet: float = 0.0
+    """Weight of a penalty for spikes while encoders are given nothing."""
 
     def plan(self, data: Data) -> tuple[int, int, int]:
         """(epochs, copies of a series in an epoch, steps of all epochs)."""
@@ -121,6 +123,8 @@ def train(
             counts = _counts(model, trace)
             of_batch, by_count = loss_of_counts(counts, label, COUNT_SPAN / model.senses.bursts)
             gradients = _gradients(model, rounded, biases, trace, by_count, schedule.bias)
+            if schedule.quiet:
+                gradients = _quieter(model, rounded, biases, schedule, gradients)
             adam.step(gradients, cosine(adam.steps, steps, schedule.rate))
             loss, right = loss + of_batch * len(label), right + int(np.sum(counts.argmax(axis=1) == label))
             shown += len(label)
@@ -206,6 +210,26 @@ def _gradients(
     trained = [model.net.fed(i) and (all_biases or bool(np.any(bias))) for i, bias in enumerate(biases)]
     masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
     return masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]
+
+
+def _quieter(
+    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], schedule: Schedule, gradients: list[Floats]
+) -> list[Floats]:
+    """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed."""
+    senses = model.senses
+    still = np.broadcast_to(sensing.idle(senses), (1, senses.samples, senses.channels)).astype(np.int32)
+    trace = forward(model.net, weights, biases, present(model, still))
+    made = list(gradients)
+    for index, spikes in enumerate(trace.spikes):
+        if not model.net.fed(index) or model.net.layers[index].graded:
+            continue
+        by_spike = np.full_like(spikes[0], schedule.quiet / spikes.size)
+        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike)
+        masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
+        trained = [bool(np.any(bias)) or schedule.bias for bias in biases]
+        more = masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]
+        made = [gradient + added for gradient, added in zip(made, more, strict=True)]
+    return made
 
 
 def score(model: Model, weights: Sequence[Floats], biases: Sequence[Floats], examples: Examples) -> Scores:

@@ -27,8 +27,13 @@ def run(context: Context) -> Outcome:
     assert model.master is not None
     assert model.image is not None
     tested, held = context.all_examples("val"), context.all_examples("test")
-    master = _pruned(context, _folded(context, model.master))
-    bits, settle, master = search.chosen(context, master)
+    master, bits = _folded(context, model.master), config.quant.bits
+    if config.fit.search.generations:
+        probe = context.image(master, "fp32", name="rates")
+        found = rates(context.get(probe), context.get(context.all_examples("train")))
+        master = search.chosen(context, master, found)
+    else:
+        master = _pruned(context, master)
     if context.sabotage == "inflate-weights":
         master = _inflated(context, master)
     learned = context.all_examples("train")
@@ -43,7 +48,7 @@ def run(context: Context) -> Outcome:
         context.gate("accuracy is kept", "quality/retention_low", kept, config.gates.retention, action="prune less"),
         *board_gates(context, image),
     )
-    made = context.draft(model, master, image, formats=(f"int8, {bits} bits, {settle} bursts to settle",))
+    made = context.draft(model, master, image, formats=("int8",))
     return Outcome((made,), gates)
 
 

@@ -128,14 +128,22 @@ def _slack(name: str) -> float:
 
 
 def _summary(context: Context, rung: Rung, before: str) -> None:
-    held, image, master = context.all_examples("test"), rung.image, rung.master
-    exact = context.image(master, "fp32", name="fp32")
+    held, image, origin = context.all_examples("test"), rung.image, context.origin()
+    assert origin.master is not None
+    assert origin.image is not None
+    exact = context.image(rung.master, "fp32", name="fp32")
+    context.measure("original_bytes", measures.row_bytes, origin.master, each=8)
     context.measure("final_bytes", measures.byte_count, image)
     context.measure("bytes_per_synapse", measures.bytes_per_synapse, image)
-    context.measure("total_compression_ratio", measures.ratio_to_rows, image, master)
-    context.measure("float_compression_ratio", measures.ratio_to_rows, image, master, each=8)
+    ratio = context.measure("total_compression_ratio", measures.ratio_to_rows, image, origin.master)
+    context.measure("float_compression_ratio", measures.ratio_to_rows, image, origin.master, each=8)
+    context.measure("phase1_to_phase4_compression", measures.size_ratio, origin.master, before)
     context.measure("phase4_to_phase8_compression", measures.size_ratio, before, image)
+    context.measure("entropy_ratio", measures.transfer_ratio, image)
     context.measure("final_accuracy", measures.accuracy, image, held)
+    change = context.measure("accuracy_vs_phase1", measures.accuracy_change, image, origin.image, held)
     context.measure("instructions_per_burst", measures.instructions, image, held)
     context.measure("inference_speedup", measures.speedup, image, exact, held)
-    context.say(f"rung {rung.name}: {len(context.get(image)):,} bytes")
+    context.measure("final_compression_level", measures.named, choice=rung.name)
+    size = f"{len(context.get(image)):,} bytes, {ratio:.1f} times smaller than rows of 12 bytes"
+    context.say(f"rung {rung.name}: {size}, accuracy {change:+.3f}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ..measures import examples_bytes, examples_of
 from ..subject import Subject
 from ..tasks import Task, join
 
-TRIALS = 100
+TRIALS, EPISODES = 100, 20
+CALLS = {"total": "calls_total", "ok": "calls_ok", "failed": "calls_failed", "violations": "violations"}
 PSEUDO_ITEMS = 300
 
 
@@ -45,8 +46,10 @@ def run(context: Context) -> Outcome:
         done.append(level)
         if not level.passed:
             break
+    if context.sabotage == "stuck-output":
+        master = _stuck(context, master)
     image = context.image(master, bits=context.config.quant.bits, calibrated=context.all_examples("train"))
-    gates = [_forgetting(context, image, done), *invariant_gates(context, image)]
+    gates = [_forgetting(context, image, done), *invariant_gates(context, image), *device_gates(context, image, done)]
     _report(context, image, done)
     return Outcome((context.draft(model, master, image, formats=model.formats),), tuple(gates))
 
@@ -140,6 +143,20 @@ def _pseudo(context: Context, teacher: str, count: int) -> Examples:
         return Examples(raws, subject.answers(raws).answer)
 
 
+def _stuck(context: Context, master: str) -> str:
+    """Sabotage: the first answering neuron fires by itself."""
+
+    def stick() -> Computed:
+        c = context.master(master)
+        assert c.senses is not None
+        area = next(area for area in c.areas if area.id == c.senses.decoder.area)
+        bias = c.bias.copy()
+        bias[area.first] = c.threshold[area.first]
+        return {"master": context.put_master(replace(c, bias=bias))}, {}
+
+    return context.step("sabotage/stuck-output", {"master": master}, stick).outputs["master"]
+
+
 def _forgetting(context: Context, image: str, done: Sequence[Level]) -> Verdict:
     config = context.config
     pairs = [key for level in done[:-1] for key in (level.image, level.tested)]
@@ -155,15 +172,35 @@ def _forgetting(context: Context, image: str, done: Sequence[Level]) -> Verdict:
 def invariant_gates(context: Context, image: str, trials: int = TRIALS) -> list[Verdict]:
     """Four invariants, none of which may be violated."""
     seed, made = context.config.run.seed, []
+    limits = {
+        name: getattr(context.config.gates, name)
+        for name in ("duty_most", "rate_most", "idle_rate_most", "recovery_bursts")
+    }
+    of = {"trials": trials, "seed": seed, "limits": limits}
     for name in measures.INVARIANTS:
         path = f"invariant/{name}"
-        found = context.measure(
-            f"{path}/violations", measures.violations, image, invariant=name, trials=trials, seed=seed
-        )
-        context.measure(f"{path}/margin", measures.invariant_margin, image, invariant=name, trials=trials, seed=seed)
-        made.append(
-            context.gate(name, f"{path}/violations", found, 0, least=False, action="train it, or lower its gain")
-        )
+        found = context.measure(f"{path}/violations", measures.violations, image, invariant=name, **of)
+        context.measure(f"{path}/margin", measures.invariant_margin, image, invariant=name, **of)
+        made.append(context.gate(name, f"{path}/violations", found, 0, least=False, action="train.quiet, or gates"))
+    return made
+
+
+def device_gates(context: Context, image: str, done: Sequence[Level]) -> list[Verdict]:
+    """Closed loops: devices of levels that were passed must succeed; those held out are only measured."""
+    trained = [level.task for level in done if level.passed and level.task.plant]
+    held_out = [task for task in context.suite.tasks if task.held_out and task.plant]
+    made, least = [], context.config.gates.device_success
+    for task in [*trained, *held_out]:
+        path, seed = f"device/{task.name}", context.config.run.seed
+        of = {"suite": context.config.run.suite, "task": task.name, "count": EPISODES, "seed": seed}
+        rate = context.measure(f"{path}/success_rate", measures.solved, image, **of)
+        context.measure(f"{path}/score", measures.episode_score, image, **of)
+        for kind, name in CALLS.items():
+            context.measure(f"{path}/{name}", measures.calls, image, kind=kind, **of)
+        context.say(f"{task.name}: {rate:.0%} of {EPISODES} episodes solved{', never trained' * task.held_out}")
+        if task in trained:
+            made.append(context.gate(f"{task.name} succeeds", f"{path}/success_rate", rate, least,
+                                     action="train longer"))  # fmt: skip
     return made
 
 
