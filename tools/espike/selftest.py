@@ -15,7 +15,7 @@ from . import image
 from .entries import encoded
 from .image import Packed
 
-BURSTS, NEURONS = 16, 6
+BURSTS, NEURONS = 16, 4
 """Bursts of a test, and neurons that each injects into, at most: its entries fit a board's buffer at any size."""
 _SHARES = (1.0, 0.5, 0.25, -0.25)
 

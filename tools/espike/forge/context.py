@@ -232,7 +232,7 @@ class Context:
         """How to train so long from that rate on; seed: added to the run's."""
         seed += self.config.run.seed
         asked = self.config.train
-        return train.Schedule(epochs, 0, asked.batch, rate, seed, copies=0, quiet=asked.quiet)
+        return train.Schedule(epochs, 0, asked.batch, rate, seed, None if asked.augment else 0, quiet=asked.quiet)
 
     @property
     def bits(self) -> int | None:

@@ -52,6 +52,7 @@ class Given:
     labels: tuple[str, ...]
     batch: int
     quiet: float
+    augment: bool
     seed: int
 
 
@@ -88,9 +89,8 @@ def evaluate(given: Given, genes: Genes) -> tuple[bytes, bytes]:
     bits = {area: given.widths[k] for area, k in zip(bits_of(c, 8), widths, strict=True)}
     bits = {area: width for area, width in bits.items() if width < 8}
     data = train.Data(examples_of(given.learned), examples_of(given.tested), given.labels, senses.unit)
-    schedule = train.Schedule(
-        EPOCHS, steps=0, batch=given.batch, rate=RATE, seed=given.seed, copies=0, quiet=given.quiet
-    )
+    copies = None if given.augment else 0
+    schedule = train.Schedule(EPOCHS, 0, given.batch, RATE, given.seed, copies, quiet=given.quiet)
     made = train.train(train.of(c, "individual"), data, schedule, bits).connectome
     assert made.senses is not None
     shown_some = presentations.Presentations(data.train.raw, made.senses, made.areas, None, ()).part(CALIBRATED)
@@ -185,10 +185,12 @@ def chosen(context: Context, master: str, rate: NDArray[np.float64]) -> str:
     learned, tested = context.all_examples("train"), context.all_examples("val")
     given = Given(
         context.get(master), context.get(learned), context.get(tested), rate, config.fit.bits, config.fit.prune,
-        context.suite.labels, config.train.batch, config.train.quiet, config.run.seed,
+        context.suite.labels, config.train.batch, config.train.quiet, config.train.augment,
+        config.run.seed,
     )  # fmt: skip
     keys = {"master": master, "learned": learned, "bits": config.fit.bits, "prune": config.fit.prune,
-            "batch": config.train.batch, "quiet": config.train.quiet, "seed": config.run.seed}  # fmt: skip
+            "batch": config.train.batch, "quiet": config.train.quiet, "augment": config.train.augment,
+            "seed": config.run.seed}  # fmt: skip
     spans = ranges(context, master)
     base = context.image(master, bits=config.quant.bits, calibrated=learned, name="unpruned")
     limit = MULTIPLE * len(context.get(base))

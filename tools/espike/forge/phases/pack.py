@@ -56,9 +56,9 @@ def run(context: Context) -> Outcome:
     context.measure("stages_completed", measures.count_of, count=tried)
     if reached is None:
         return Outcome((), tuple(missed))
-    _summary(context, reached, model.image)
+    gates = (*reached.gates, _summary(context, reached, model.image))
     made = context.draft(model, reached.master, reached.image, formats=(reached.name,), tags=("packed",))
-    return Outcome((made,), reached.gates, {"image": reached.image})
+    return Outcome((made,), gates, {"image": reached.image})
 
 
 def _tried(context: Context, name: str, master: str, baseline: str, tasks: dict[str, str]) -> Rung:
@@ -73,8 +73,8 @@ def _tried(context: Context, name: str, master: str, baseline: str, tasks: dict[
         rung = Rung(name, made, image, tuple(_gates(context, name, image, baseline, tasks)))
         context.measure(f"rung/{name}/retries", measures.count_of, count=attempt)
         context.measure(f"rung/{name}/bytes", measures.byte_count, image)
-        context.measure(f"rung/{name}/bytes_per_synapse", measures.bytes_per_synapse, image)
         if rung.passed:
+            context.measure(f"rung/{name}/bytes_per_synapse", measures.bytes_per_synapse, image)
             break
         failed = ", ".join(gate.gate for gate in rung.gates if not gate.passed)
         context.registry.log(context.run, "pack", f"rung {name}, {knob}: missed {failed}", "warning")
@@ -127,7 +127,8 @@ def _slack(name: str) -> float:
     return 0.01 if name == "lossless" else 0.0
 
 
-def _summary(context: Context, rung: Rung, before: str) -> None:
+def _summary(context: Context, rung: Rung, before: str) -> Verdict:
+    """Log what the whole way made smaller; judge the last image against what was adopted."""
     held, image, origin = context.all_examples("test"), rung.image, context.origin()
     assert origin.master is not None
     assert origin.image is not None
@@ -147,3 +148,7 @@ def _summary(context: Context, rung: Rung, before: str) -> None:
     context.measure("final_compression_level", measures.named, choice=rung.name)
     size = f"{len(context.get(image)):,} bytes, {ratio:.1f} times smaller than rows of 12 bytes"
     context.say(f"rung {rung.name}: {size}, accuracy {change:+.3f}")
+    low = context.measure("retention_of_adopted", measures.retention_low, image, origin.image, held,
+                          seed=context.config.run.seed)  # fmt: skip
+    return context.gate("as good as what was adopted", "retention_of_adopted", low, context.config.gates.retention,
+                        action="train longer, or prune less")  # fmt: skip

@@ -151,7 +151,7 @@ def _stuck(context: Context, master: str) -> str:
         assert c.senses is not None
         area = next(area for area in c.areas if area.id == c.senses.decoder.area)
         bias = c.bias.copy()
-        bias[area.first] = c.threshold[area.first]
+        bias[area.first] = 2 * c.threshold[area.first]
         return {"master": context.put_master(replace(c, bias=bias))}, {}
 
     return context.step("sabotage/stuck-output", {"master": master}, stick).outputs["master"]
