@@ -178,6 +178,14 @@ def test_plateaus(values: list[float], at: int | None) -> None:
     assert (found[0] if found else None) == at
 
 
+def test_grokking_is_told_from_slow_gains() -> None:
+    full, late = [0.6, 0.9, *[1.0] * 20], [0.3, 0.4, *[0.5] * 15, 0.6, 0.8, 0.9, 0.95, 0.95]
+    assert statistics.grokking(full, late) == 18
+    smooth = np.linspace(0.3, 0.95, 22).tolist()
+    assert statistics.grokking(np.linspace(0.3, 0.98, 22).tolist(), smooth) is None
+    assert statistics.grokking(full, [0.5] * 22) is None
+
+
 def test_confidence_is_calibrated_on_items_it_has_not_seen() -> None:
     rng = np.random.default_rng(2)
     margin = rng.integers(0, 15, 6000)

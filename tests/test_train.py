@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from espike import train as training
 from espike.quantize import quantize
 from espike.train import augment, encoders, fit, grid, lif, model, optimizer
+from espike.train.optimizer import Adam, Grokfast, clipped, cosine
 from espike_sim import connectome as connectome_file
 from espike_sim import sensing
 from espike_sim.connectome import Connectome
@@ -515,3 +516,32 @@ def test_the_examples_are_as_good_as_they_say(folder: str, data: str, right: tup
         confusion = fit.score(m, m.weights, m.biases, examples).confusion
         assert abs(int(np.trace(confusion)) - expected) <= 1
         assert c.quantization.bits == ({"hidden": 4, "out": 4} if "4bit" in suffix else {})
+
+
+def test_gradients_are_clipped_together() -> None:
+    some = [np.array([3.0, 0.0]), np.array([[4.0]])]
+    made = clipped(some, 1.0)
+    assert [g.tolist() for g in made] == [pytest.approx([0.6, 0.0]), [pytest.approx([0.8])]]
+    assert [g.tolist() for g in clipped(some, 10.0)] == [g.tolist() for g in some]
+
+
+def test_slow_gradients_are_made_stronger() -> None:
+    """One that stays is added to again and again; one that alternates is hardly changed."""
+    slow = Grokfast(alpha=0.9, strength=2.0)
+    for step in range(200):
+        made = slow.filtered([np.array([1.0, (-1.0) ** step])])[0]
+    assert made[0] == pytest.approx(3.0)
+    assert abs(made[1]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [cosine(step, 100, 1.0, warmup=10) for step in range(101)]
+    assert rates[0] < rates[5] < rates[10]
+    assert rates[10] > rates[50] > rates[100] == pytest.approx(0)
+
+
+def test_weights_decay() -> None:
+    weight = np.ones(3)
+    adam = Adam([weight], decay=0.5)
+    adam.step([np.zeros(3)], 0.1)
+    assert weight.tolist() == pytest.approx([0.95] * 3)

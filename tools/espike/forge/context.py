@@ -232,7 +232,14 @@ class Context:
         """How to train so long from that rate on; seed: added to the run's."""
         seed += self.config.run.seed
         asked = self.config.train
-        return train.Schedule(epochs, 0, asked.batch, rate, seed, None if asked.augment else 0, quiet=asked.quiet)
+        return train.Schedule(epochs, 0, asked.batch, rate, seed, None if asked.augment else 0, quiet=asked.quiet,
+                              warmup=asked.warmup, decay=asked.decay, clip=asked.clip, grokfast=self.slow)  # fmt: skip
+
+    @property
+    def slow(self) -> tuple[float, float] | None:
+        """The trainer's Grokfast filter."""
+        asked = self.config.train.grokfast
+        return None if asked == "off" else (asked.alpha, asked.strength)
 
     @property
     def bits(self) -> int | None:

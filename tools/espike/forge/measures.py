@@ -611,6 +611,14 @@ def share(count: int, of: int) -> float:
 
 
 @measure
+def grokked(*histories: bytes) -> bool:
+    """Did validation accuracy jump after training accuracy was full, over the epochs of some trainings in a row?"""
+    found = [json.loads(history) for history in histories]
+    learned, validated = ([a for one in found for a in one[name]] for name in ("accuracies", "validation"))
+    return statistics.grokking(learned, validated) is not None
+
+
+@measure
 def stacked(strength: float, updates: int) -> float:
     """What remains of an update that is applied in part again and again: 1 - (1 - strength)^updates."""
     return float(1 - (1 - strength) ** updates)

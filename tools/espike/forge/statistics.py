@@ -90,6 +90,25 @@ class Plateau:
         return max(last) - max(before) < self.threshold
 
 
+GROKKED = 0.2
+FULL, FULL_FOR = 0.99, 10
+
+
+def grokking(learned: Sequence[float], validated: Sequence[float]) -> int | None:
+    """The epoch, from 0, at which validation accuracy has jumped after training accuracy was full.
+
+    Full: at least 0.99 for 10 epochs; a jump: 0.2 above the best of those epochs. None: there was none.
+    """
+    full = 0
+    best = 0.0
+    for epoch, (a, b) in enumerate(zip(learned, validated, strict=True)):
+        if full >= FULL_FOR and b > best + GROKKED:
+            return epoch
+        full = full + 1 if a >= FULL else 0
+        best = b if full <= FULL_FOR else best
+    return None
+
+
 @dataclass(frozen=True)
 class Confidence:
     """margin -> how likely an answer is right: isotonic steps (pool adjacent violators; Barlow et al., 1972)."""

@@ -20,7 +20,7 @@ from .data import Data, Examples
 from .grid import on_grid
 from .lif import Floats, Trace, backward, forward
 from .model import Model
-from .optimizer import Adam, cosine, loss_of_counts
+from .optimizer import Adam, Grokfast, clipped, cosine, loss_of_counts
 
 COUNT_SPAN = 12.5
 """What a neuron that fires in every burst is ahead of a silent one, as a logit."""
@@ -48,6 +48,14 @@ class Schedule:
     """Biases are trained also where all are 0."""
     quiet: float = 0.0
     """Weight of a penalty for spikes while encoders are given nothing."""
+    warmup: int = 0
+    """Steps in which the rate rises."""
+    decay: float = 0.0
+    """Decay of weights (`Adam`)."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0: any."""
+    grokfast: tuple[float, float] | None = None
+    """(alpha, strength) of the filter (`Grokfast`)."""
 
     def plan(self, data: Data) -> tuple[int, int, int]:
         """(epochs, copies of a series in an epoch, steps of all epochs)."""
@@ -112,9 +120,10 @@ def train(
     weights = [weight.copy() for weight in model.weights]
     biases = [bias.copy() for bias in model.biases]
     moved = [*weights, *biases]
-    adam, rng = Adam(moved), np.random.default_rng([schedule.seed, 1])
+    adam, rng = Adam(moved, schedule.decay), np.random.default_rng([schedule.seed, 1])
     epochs, copies, steps = schedule.plan(data)
     losses, accuracies, tested = [], [], []
+    slow = Grokfast(*schedule.grokfast) if schedule.grokfast is not None else None
     for epoch in range(epochs):
         loss, right, shown = 0.0, 0, 0
         for raw, label in _shuffled(data.train, copies, schedule.batch, rng):
@@ -125,7 +134,9 @@ def train(
             gradients = _gradients(model, rounded, biases, trace, by_count, schedule.bias)
             if schedule.quiet:
                 gradients = _quieter(model, rounded, biases, schedule, gradients)
-            adam.step(gradients, cosine(adam.steps, steps, schedule.rate))
+            gradients = slow.filtered(gradients) if slow is not None else gradients
+            rate = cosine(adam.steps, steps, schedule.rate, schedule.warmup)
+            adam.step(clipped(gradients, schedule.clip) if schedule.clip else gradients, rate)
             loss, right = loss + of_batch * len(label), right + int(np.sum(counts.argmax(axis=1) == label))
             shown += len(label)
         if not all(np.all(np.isfinite(parameter)) for parameter in moved):

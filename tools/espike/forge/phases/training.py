@@ -29,6 +29,8 @@ class Level:
     image: str
     tested: str
     passed: bool
+    histories: tuple[str, ...]
+    """Of its trainings."""
 
 
 def run(context: Context) -> Outcome:
@@ -74,6 +76,7 @@ def _level(context: Context, number: int, task: Task, master: str, done: Sequenc
     config, path = context.config.train, f"level/{task.level}"
     learned, tested = context.examples(task, "train"), context.examples(task, "val")
     before, epochs = master, 0
+    histories: list[str] = []
     mixed = _replayed(context, task, learned, before, done)
     bits = context.config.quant.bits
     passed = False
@@ -82,6 +85,7 @@ def _level(context: Context, number: int, task: Task, master: str, done: Sequenc
         made = context.trained(f"{task.name}/{attempt}", master, (mixed, tested), schedule, bits=context.bits)
         master, history = made.outputs["master"], made.outputs["history"]
         epochs += config.epochs_per_level
+        histories.append(history)
         image = context.image(master, bits=bits, calibrated=learned, name=f"{task.name}/{attempt}")
         low = context.measure(f"{path}/validation_low", measures.low, image, tested)
         context.measure(f"{path}/train_loss", measures.recorded, history, path=["losses", -1])
@@ -97,7 +101,7 @@ def _level(context: Context, number: int, task: Task, master: str, done: Sequenc
     context.measure(f"{path}/row_norm_change", measures.norm_change, master, before)
     context.measure(f"{path}/passed", measures.reached, image, tested, least=config.advance_at)
     context.say(f"level {task.level}, {task.name}: {'passed' if passed else 'not passed'} after {epochs} epochs")
-    return master, Level(task, image, held, passed)
+    return master, Level(task, image, held, passed, tuple(histories))
 
 
 def _replayed(context: Context, task: Task, learned: str, before: str, done: Sequence[Level]) -> str:
@@ -208,6 +212,7 @@ def _report(context: Context, image: str, done: Sequence[Level]) -> None:
     data = [level.tested for level in done]
     fitted, tested = context.all_examples("val"), context.all_examples("test")
     context.measure("accuracy", measures.accuracy_of_all, image, *data)
+    context.measure("grok/detected", measures.grokked, *(key for level in done for key in level.histories))
     context.measure("calibration/ece", measures.calibration_error, image, fitted, tested)
     context.measure("calibration/brier", measures.brier, image, fitted, tested)
     context.measure("calibration/accuracy_covered", measures.accuracy_covered, image, fitted, tested)
