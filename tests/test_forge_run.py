@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,12 +128,23 @@ def test_a_run_ends_in_a_verified_image(first: Done, folder: Path) -> None:
 
 
 def test_the_same_configuration_gives_the_same_hash(first: Done, folder: Path) -> None:
-    again, elsewhere = forge(folder), forge(folder, home="other")
-    assert again.json["image"] == elsewhere.json["image"] == first.json["image"]
+    again = forge(folder)
+    assert again.json["image"] == first.json["image"]
     with Registry.open(folder / "home") as registry:
         lines = [line.text for line in registry.logs(again.json["run"]) if "steps computed" in line.text]
     assert len(lines) == len(PHASES)
     assert all(" 0 steps computed" in line for line in lines)
+
+
+def test_a_whole_run_needs_no_network(first: Done, folder: Path) -> None:
+    """In a network namespace of its own, without even a loopback; from nothing to the same hash."""
+    alone = ["unshare", "-rn"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine makes no network namespaces")
+    line = [*alone, sys.executable, "-m", "espike", "forge", "run", "tiny.toml", "--home", "other", "--json"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["image"] == first.json["image"]
 
 
 def test_killed_in_every_phase_and_resumed(first: Done, folder: Path) -> None:
@@ -239,3 +251,40 @@ def test_wrong_usage(folder: Path) -> None:
     assert lost.code == 2
     assert "nowhere" in lost.err
     assert "Traceback" not in lost.err
+
+
+GRADED = """
+[run]
+suite = "graded"
+name = "graded"
+seed = {seed}
+levels = [3, 4, 5, 6]
+verify = []
+
+[adopt]
+candidates = ["memory", "reasoning"]
+hidden = [48]
+epochs = 10
+
+[evolve]
+population = 6
+generations = 4
+
+[train]
+examples = 300
+validation = 200
+test = 200
+rate = 0.005
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_merging_betters_the_first_generation_on_some_level(seed: int, tmp_path: Path) -> None:
+    (tmp_path / "graded.toml").write_text(GRADED.format(seed=seed))
+    done = forge(tmp_path, "--phase", "adopt", "--phase", "evolve", config="graded.toml")
+    with Registry.open(tmp_path / "home") as registry:
+        found = {m.name: m.value for _, m in registry.metrics(done.json["run"], "evolve")}
+    gains = [found[f"evolve/level/{level}/gain"] for level in (3, 4, 5, 6)]
+    assert max(gains) > 0  # type: ignore[type-var]
+    assert found["evolve/fitness_improvement"] > 0  # type: ignore[operator]
