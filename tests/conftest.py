@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from forge_homes import Forged
 
 # A shell that runs tests in the background has them ignore interrupts, and so what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,3 +40,12 @@ def espike_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ.pop("ESPIKE_HOME")
     if before is not None:
         os.environ["ESPIKE_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def forged(tmp_path_factory: pytest.TempPathFactory) -> Forged:
+    """A home of the forge with one run of the example's quick configuration; tests that change it copy it."""
+    import forge_homes
+
+    base = tmp_path_factory.getbasetemp()
+    return forge_homes.made(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)

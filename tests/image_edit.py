@@ -44,7 +44,7 @@ PROJECTION_FIELDS = (
     "BODIES",
 )  # fmt: skip
 MODEL_FIELDS = ("FLAGS", "COLUMNS", "RESET", "BIAS", "CURRENT_RETAINED", "RESERVED", "RESERVED_2", "RESERVED_3")
-UNINDEXED = (6, 7, 8, 9, 15)
+UNINDEXED = (6, 7, 8, 9, 15, 18)
 """Codecs whose rows no index finds."""
 ESCAPES = 1 << 24
 """Bit of the codec word."""

@@ -166,6 +166,17 @@ def dense(rows: int, first: int, columns: int, seed: int, levels: int = 180) -> 
     return np.repeat(np.arange(rows), columns), np.tile(first + np.arange(columns), rows), weight
 
 
+def vectors(rows: int, first: int, columns: int, seed: int, width: int, count: int) -> tuple[Any, Any, Any]:
+    """Dense rows made of `count` vectors of `width` weights, all of them where there is room; the last may be cut."""
+    rng = np.random.default_rng(seed)
+    source, target, _ = dense(rows, first, columns, seed)
+    book = rng.integers(-60, 120, (count, width))
+    each = -(-columns // width)
+    drawn = np.resize(rng.permutation(count), (rows, each))
+    drawn[-1] = rng.integers(0, count, each)
+    return source, target, book[drawn].reshape(rows, -1)[:, :columns].reshape(-1)
+
+
 def topographic(rows: int, pattern: list[int], weight: int, every: int = 1) -> tuple[Any, Any, Any]:
     """Rows of one shape, each a target further than the one before; `every`: others are empty."""
     ids = np.arange(0, rows, every)
@@ -234,6 +245,18 @@ ROW_CASES: dict[str, tuple[list[int], list[Synapses], set[str], int]] = {
     "dense4": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 24, 16))], {"dense4"}, 0),
     "dense3": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 25, 8))], {"dense3"}, 0),
     "dense2": ([20, 90], [Synapses(0, 1, *dense(20, 3, 71, 26, 3))], {"dense2"}, 0),
+    "vectors of 4": ([20, 90], [Synapses(0, 1, *vectors(20, 3, 72, 37, 4, 100))], {"dense-vectors"}, 0),
+    "vectors of 4, cut": ([20, 90], [Synapses(0, 1, *vectors(20, 3, 71, 38, 4, 90))], {"dense-vectors"}, 0),
+    "vectors of 4, one left": ([20, 90], [Synapses(0, 1, *vectors(20, 25, 65, 39, 4, 60))], {"dense-vectors"}, 0),
+    "vectors of 8": ([20, 90], [Synapses(0, 1, *vectors(20, 3, 72, 40, 8, 50))], {"dense-vectors"}, 0),
+    "vectors of 8, cut": ([20, 90], [Synapses(0, 1, *vectors(20, 3, 71, 41, 8, 50))], {"dense-vectors"}, 0),
+    "vectors of 8, one left": ([20, 90], [Synapses(0, 1, *vectors(20, 25, 65, 42, 8, 40))], {"dense-vectors"}, 0),
+    "one vector": ([33, 30], [Synapses(0, 1, *vectors(33, 4, 24, 43, 8, 1))], {"dense-vectors"}, 0),
+    "two vectors": ([33, 30], [Synapses(0, 1, *vectors(33, 4, 21, 44, 4, 2))], {"dense-vectors"}, 0),
+    "256 vectors of 4": ([60, 120], [Synapses(0, 1, *vectors(60, 20, 100, 45, 4, 256))], {"dense-vectors"}, 0),
+    "256 vectors of 8": ([60, 140], [Synapses(0, 1, *vectors(60, 5, 131, 46, 8, 256))], {"dense-vectors"}, 0),
+    "less than a vector": ([300, 9], [Synapses(0, 1, *vectors(300, 6, 3, 47, 4, 9))], {"dense-vectors"}, 0),
+    "vectors past 65,536": ([29, BIG], [Synapses(0, 1, *vectors(29, BIG - 43, 43, 48, 8, 20))], {"dense-vectors"}, 0),
     "d8w4": ([40, 900], [Synapses(0, 1, *coded(40, [0, 3, 200, 17, 254], 900, 27, 16))], {"d8w4"}, 5),
     "d8w4, short rows": ([40, 250], [Synapses(0, 1, *coded(40, [10], 250, 28, 16))], {"d8w4"}, 5),
     "d8w4 escapes": (
@@ -392,7 +415,7 @@ def test_a_rule_that_yields_other_synapses_is_not_stored() -> None:
 def test_rows_hold_the_synapses_in_every_codec(case: str, precision: str) -> None:
     """What `spk_row_each` finds in the image, of whatever codec can be made of the network, is the network."""
     q, _ = row_case(case, precision, True)
-    for codec in (None, *range(15), 17):
+    for codec in (None, *range(15), 17, 18):
         try:
             data = pack(q, only=None if codec is None else {codec, 0, 2} if len(q.projections) > 1 else {codec}).data
         except ValueError:

@@ -108,6 +108,9 @@ def coded(precision: str) -> QuantizedConnectome:
                 0, 1, seven, np.tile(np.cumsum([50, 63, 5, 62, 130, 4, 1]), 6), np.arange(42) % 3 - 1
             ),  # b62, escapes
             Synapses(0, 1, four, apart, (four + 100) * np.tile([1, -1, 1, -1], 6)[rng.permutation(24)]),  # ternary
+            Synapses(
+                0, 1, seven, everywhere, TWO[[0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 1]].reshape(6, 8)[:, :7].reshape(-1)
+            ),
             Synapses(0, 1, *drawn),
         ]
     q = network(precision, [6, 1000], groups, candidates_only=precision == "int8", stimulus_limit=200)
@@ -116,9 +119,11 @@ def coded(precision: str) -> QuantizedConnectome:
     return q
 
 
+TWO = np.array([[20, -30, 40, 9], [-5, 60, 7, -80]])
+"""The vectors of `coded`: a row has one of them, and three weights of one."""
 RULE = Generator(5, 3, tuple(range(-40, 40, 5)))
 SHARED = (14, 17)
-CODED = {"int8": (6, 14, 17, 7, 8, 9, 10, 11, 12, 13, 15), "fp16": (6, 14, 17), "fp32": (6, 14, 17)}
+CODED = {"int8": (6, 14, 17, 7, 8, 9, 10, 11, 12, 13, 18, 15), "fp16": (6, 14, 17), "fp32": (6, 14, 17)}
 """The codecs of the projections of `coded`."""
 
 
@@ -330,7 +335,7 @@ def forged_codes(precision: str) -> Iterator[Forged]:
         yield field(codec, "CODEC", word(codec, "CODEC") & ~255 | 255, LAYOUT, "CODEC")
         yield field(codec, "DATA", end - word(codec, "DATA_BYTES") + 1, LAYOUT, "BASES")
         yield field(codec, "SYNAPSES", word(codec, "SYNAPSES") + 1, ROW, "CODEC")
-        if codec not in SHARED:
+        if codec not in (*SHARED, 18):
             yield field(codec, "BODIES", 1, LAYOUT, "BASES")
         if codec in image_edit.UNINDEXED:
             yield field(codec, "DATA_BYTES", word(codec, "DATA_BYTES") + 1, ROW, "CODEC")
@@ -343,7 +348,7 @@ def forged_codes(precision: str) -> Iterator[Forged]:
             levels = 16 if codec == 15 else 1 << 4 - (codec - 7) % 3
             for book in (0, 135, end - levels + 1, 0xFFFFFFFF):
                 yield field(codec, "BOOK", book, LAYOUT, "BASES")
-    for codec in (6, 7, 8, 9) if precision == "int8" else (6,):
+    for codec in (6, 7, 8, 9, 18) if precision == "int8" else (6,):
         for columns in (8, 1001, 0xFFFFFFFF):
             yield field(codec, "BASES", columns, ROW, "CODEC")
         for first in (994, 1001, 0xFFFFFFFF):
@@ -360,6 +365,15 @@ def forged_codes(precision: str) -> Iterator[Forged]:
             yield rows(17, struct.pack("<I", bits), 4)
             yield rows(17, struct.pack("<I", bits), body - 4)
         return
+    for book in (0, 135, end - 7, 0xFFFFFFFF):
+        yield field(18, "BOOK", book, LAYOUT, "BASES")
+    for vectors in (0x200, 0x201, 1 << 16, 0xFFFFFFFF):
+        yield field(18, "BODIES", vectors, LAYOUT, "BASES")
+    yield field(18, "BODIES", 0x101, ROW, "CODEC")  # of 8 weights: rows are a byte shorter
+    for at, index in ((0, 2), (5, 255), (11, 2)):
+        yield rows(18, bytes([index]), at, at)
+    edited = Image(data).put(image.projection(place[18], "BODIES").offset, 0).sealed()
+    yield Forged("one vector, and an index of the second", edited, ROW, word(18, "DATA") + 1)
     for fan_out in (0, 2, 4, 65536, 0xFFFFFFFF):
         yield field(15, "BASES", fan_out, ROW, "CODEC")
     yield rows(10, b"\xff\x07", 0)  # a first target past the area

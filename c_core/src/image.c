@@ -332,7 +332,7 @@ static int check_rows(spk_image_t *image, const uint32_t *projection, uint32_t c
     return found;
 }
 
-/* Rows found by multiplication, or drawn: every code is a weight, so that only binary32 is looked at. */
+/* Rows found by multiplication, or drawn: every code is a weight, so that only floats and indices are looked at. */
 static int check_unindexed(spk_image_t *image, const uint32_t *projection) {
     const uint32_t columns = projection[PROJECTION_COLUMNS];
     const uint32_t first = projection[PROJECTION_COLUMN_FIRST];
@@ -341,12 +341,18 @@ static int check_unindexed(spk_image_t *image, const uint32_t *projection) {
     uint32_t row_bytes = 0;
     int fits = columns <= PROCEDURAL_FAN_OUT_MOST;
     if (kind != CODEC_PROCEDURAL) {
-        row_bytes = spk_dense_bytes(kind, SPK_PRECISION_OF(image), columns);
+        row_bytes = spk_dense_bytes(projection, SPK_PRECISION_OF(image));
         fits = first <= targets && columns <= targets - first;
     }
     if (!fits || (uint64_t)projection[PROJECTION_ROWS] * columns != projection[PROJECTION_SYNAPSES] ||
         (uint64_t)projection[PROJECTION_ROWS] * row_bytes != projection[PROJECTION_DATA_BYTES]) {
         return refuse(image, SPK_ERROR_ROW, offset_of(image, projection + PROJECTION_CODEC));
+    }
+    uint32_t indices = CODEC_IS_VECTORS(kind) ? projection[PROJECTION_DATA_BYTES] : 0;
+    for (uint32_t offset = projection[PROJECTION_DATA]; indices != 0; indices--, offset++) {
+        if (image->bytes[offset] > VECTORS_LAST(projection[PROJECTION_BODIES])) {
+            return refuse(image, SPK_ERROR_ROW, offset);
+        }
     }
     uint32_t floats = SPK_PRECISION_OF(image) != SPK_PRECISION_INT8 ? projection[PROJECTION_SYNAPSES] : 0;
     uint32_t width = spk_weight_bytes(SPK_PRECISION_OF(image), kind);
@@ -364,6 +370,7 @@ static int check_pieces(spk_image_t *image, const uint32_t *projection, uint32_t
     const uint32_t codec = projection[PROJECTION_CODEC];
     const uint32_t kind = CODEC_KIND(codec);
     const uint32_t book = projection[PROJECTION_BOOK];
+    const uint32_t bodies = projection[PROJECTION_BODIES];
     int fits = inside(image, projection[PROJECTION_DATA], projection[PROJECTION_DATA_BYTES], 1, 1);
     if (CODEC_HAS_INDEX(kind)) {
         fits &= inside(image, projection[PROJECTION_BASES], (count >> CODEC_BLOCK_LOG2(codec)) + 1, 4, 4) &
@@ -373,13 +380,20 @@ static int check_pieces(spk_image_t *image, const uint32_t *projection, uint32_t
     }
     if (CODEC_IS_SHARED(kind)) {
         fits &= (count <= 0x10000u) & inside(image, book, projection[PROJECTION_ROWS], 4, 4);
-    } else if (CODEC_HAS_CODES(kind) || kind == CODEC_PROCEDURAL) {
+    } else if (CODEC_HAS_CODES(kind) || kind == CODEC_PROCEDURAL || CODEC_IS_VECTORS(kind)) {
         uint32_t bits = kind == CODEC_PROCEDURAL ? PROCEDURAL_LEVELS_LOG2 : CODEC_CODE_BITS(kind);
-        fits &= inside(image, book, 1u << bits, 1, 1) & (projection[PROJECTION_BODIES] == 0);
+        uint32_t vectors = 1;
+        uint32_t known = 0;
+        if (CODEC_IS_VECTORS(kind)) {
+            bits = VECTORS_WIDTH_LOG2(bodies);
+            vectors = VECTORS_LAST(bodies) + 1;
+            known = VECTORS_KNOWN;
+        }
+        fits &= inside(image, book, vectors << bits, 1, 1) & (bodies <= known);
     } else if (kind == CODEC_PLASTIC) { /* check_learning looks at its record */
-        fits &= projection[PROJECTION_BODIES] == 0;
+        fits &= bodies == 0;
     } else {
-        fits &= (book | projection[PROJECTION_BODIES]) == 0;
+        fits &= (book | bodies) == 0;
     }
     return fits ? SPK_OK : refuse(image, SPK_ERROR_LAYOUT, offset_of(image, projection + PROJECTION_BASES));
 }

@@ -177,6 +177,58 @@ static void input(spk_engine_t *engine, uint32_t area, const uint32_t *pairs, ui
     }
 }
 
+/* Dense rows of vectors: each index names the weights of the next targets, the last those of what is left. */
+SPK_LOOP uint32_t add_vectors(void *sums, const spk_fired_t *fired, int is_wide, factor_t factor, mark_t mark) {
+    const uint32_t width = 1u << VECTORS_WIDTH_LOG2(fired->rows.projection[PROJECTION_BODIES]);
+    uint32_t synapses = 0;
+#define EVENT(k)                                                                                           \
+    if (is_wide) {                                                                                         \
+        wide[k] = input_add_32(wide[k], weight_times(weight_load(weight + (k)), factor), mark);            \
+    } else {                                                                                               \
+        narrow[k] = input_add_16(narrow[k], weight_times(weight_load(weight + (k)), factor), mark);        \
+    }
+#define GO_ON(count)       \
+    if (is_wide) {         \
+        wide += (count);   \
+    } else {               \
+        narrow += (count); \
+    }
+    for (const uint32_t *neuron = fired->begin; neuron != fired->end; neuron++) {
+        const uint8_t *at = fired->rows.data + (size_t)(*neuron - fired->rows.first) * fired->row_bytes;
+        int32_t *wide = (int32_t *)sums + fired->column_first;
+        int16_t *narrow = (int16_t *)sums + fired->column_first;
+        synapses += fired->columns;
+        for (uint32_t left = fired->columns; left != 0;) {
+            const uint8_t *weight = fired->rows.book + *at++ * width;
+            const uint8_t *stop = weight + (left < width ? left : width);
+            left -= (uint32_t)(stop - weight);
+            for (; SPK_COPIES && stop - weight >= 4; weight += 4) {
+                EVENT(0)
+                EVENT(1)
+                EVENT(2)
+                EVENT(3)
+                GO_ON(4)
+            }
+            for (; weight != stop; weight++) {
+                EVENT(0)
+                GO_ON(1)
+            }
+        }
+    }
+#undef GO_ON
+#undef EVENT
+    return synapses;
+}
+
+/* Apart from the other loops, so that those keep their registers. */
+static __attribute__((noinline)) uint32_t scatter_vectors(void *sums, const spk_fired_t *fired, int is_wide,
+                                                          factor_t factor, mark_t mark) {
+    if (SPK_COPIES && factor == 1 && mark == 0) {
+        return is_wide ? add_vectors(sums, fired, 1, 1, 0) : add_vectors(sums, fired, 0, 1, 0);
+    }
+    return add_vectors(sums, fired, is_wide, factor, mark);
+}
+
 static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, const uint32_t *neurons, uint32_t count) {
     uint32_t target = projection[PROJECTION_ENDS] >> 16;
     uint32_t codec = projection[PROJECTION_CODEC];
@@ -187,7 +239,11 @@ static uint32_t scatter(spk_engine_t *engine, const uint32_t *projection, const 
     spk_levels_t levels;
     spk_fired_open(&fired, engine->image, projection, neurons, count);
     spk_levels_open(&fired, &levels, CODEC_KIND(codec));
-    return spk_input_is_wide(engine->image, spk_area_record(engine, target))
+    const int is_wide = spk_input_is_wide(engine->image, spk_area_record(engine, target));
+    if (CODEC_IS_VECTORS(CODEC_KIND(codec))) {
+        return scatter_vectors(sums, &fired, is_wide, factor, mark);
+    }
+    return is_wide
                ? scatter_32(sums, &fired, codec, factor, mark)
                : scatter_16(sums, &fired, codec, factor, mark);
 }

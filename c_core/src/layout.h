@@ -154,16 +154,28 @@ static inline uint32_t spk_words_for(uint32_t bits) { return (bits + 31) / 32; }
 #define CODEC_PROCEDURAL 15u  /* a seed: targets and weights are drawn */
 #define CODEC_PLASTIC 16u     /* 16-bit targets; weights in the arena, numbered through the projection */
 #define CODEC_SHARED_WEIGHTED 17u /* a first target per row, and a body of 8-bit gaps and weights that rows share */
+#define CODEC_DENSE_VECTORS 18u /* dense rows of indices of vectors, each of 4 or 8 weights */
+/* A build without vectors (-DSPK_NO_VECTORS) refuses them as older ones do, for an unknown codec. */
+#ifdef SPK_NO_VECTORS
 #define CODEC_COUNT 18u
+#define CODEC_IS_VECTORS(kind) ((void)(kind), 0)
+#else
+#define CODEC_COUNT 19u
+#define CODEC_IS_VECTORS(kind) ((kind) == CODEC_DENSE_VECTORS)
+#endif
 #define CODEC_IS_SHARED(kind) ((kind) == CODEC_SHARED || (kind) == CODEC_SHARED_WEIGHTED)
 #define CODEC_IS_UNIFORM(kind) ((kind) < CODEC_DENSE ? (kind) & 1u : (kind) == CODEC_TERNARY || (kind) == CODEC_SHARED)
 #define CODEC_IS_WIDE(kind) ((kind) >> 1 == CODEC_WIDE >> 1)
 #define CODEC_IS_U16(kind) ((kind) >> 1 == CODEC_U16 >> 1 || (kind) == CODEC_PLASTIC)
-#define CODEC_IS_DENSE(kind) ((kind) >= CODEC_DENSE && (kind) <= CODEC_DENSE2)
+#define CODEC_IS_DENSE(kind) (((kind) >= CODEC_DENSE && (kind) <= CODEC_DENSE2) || CODEC_IS_VECTORS(kind))
 #define CODEC_HAS_INDEX(kind) (!CODEC_IS_DENSE(kind) && (kind) != CODEC_PROCEDURAL)
 /* Codes into the projection's codebook of 1 << bits levels: DENSE4..DENSE2 and D8W4..B62 have 4, 3, 2 bits. */
 #define CODEC_HAS_CODES(kind) ((kind) >= CODEC_DENSE4 && (kind) <= CODEC_B62)
 #define CODEC_CODE_BITS(kind) (4u - ((kind) - CODEC_DENSE4) % 3u)
+/* The bodies' word of dense vectors: how many less 1 in bits 0..7, bit 8 set where they have 8 weights instead of 4. */
+#define VECTORS_KNOWN 0x1FFu
+#define VECTORS_LAST(word) ((word) & 0xFFu)
+#define VECTORS_WIDTH_LOG2(word) (2u + ((word) >> 8 & 1u))
 #define GAP_ESCAPE 255u
 #define PROCEDURAL_LEVELS_LOG2 4u
 #define PROCEDURAL_LEVEL_SHIFT 12u

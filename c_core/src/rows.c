@@ -157,13 +157,25 @@ int spk_row_check(spk_row_t row, uint32_t kind, uint8_t precision, const uint8_t
     return found < 0 ? found : synapses;
 }
 
+uint32_t spk_dense_bits(const uint32_t *projection) {
+    const uint32_t kind = CODEC_KIND(projection[PROJECTION_CODEC]);
+    return CODEC_IS_VECTORS(kind) ? 8u >> VECTORS_WIDTH_LOG2(projection[PROJECTION_BODIES]) : CODEC_CODE_BITS(kind);
+}
+
+uint32_t spk_dense_bytes(const uint32_t *projection, uint8_t precision) {
+    const uint32_t kind = CODEC_KIND(projection[PROJECTION_CODEC]);
+    const uint32_t columns = projection[PROJECTION_COLUMNS];
+    return kind == CODEC_DENSE ? columns * spk_weight_bytes(precision, kind)
+                               : (columns * spk_dense_bits(projection) + 7) / 8;
+}
+
 /* The synapses of dense rows, from targets `first` on. */
 static uint32_t each_dense(const spk_rows_t *rows, const spk_image_t *image, uint32_t row, spk_row_visit_t visit,
                            void *context) {
     const uint32_t columns = rows->projection[PROJECTION_COLUMNS];
     const uint32_t kind = CODEC_KIND(rows->projection[PROJECTION_CODEC]);
-    const uint32_t bits = kind == CODEC_DENSE ? 8 : CODEC_CODE_BITS(kind);
-    const uint8_t *at = rows->data + (size_t)row * spk_dense_bytes(kind, SPK_PRECISION_OF(image), columns);
+    const uint32_t bits = kind == CODEC_DENSE ? 8 : spk_dense_bits(rows->projection);
+    const uint8_t *at = rows->data + (size_t)row * spk_dense_bytes(rows->projection, SPK_PRECISION_OF(image));
     uint32_t target = rows->projection[PROJECTION_COLUMN_FIRST];
     for (uint32_t i = 0; i < columns; i++, target++) {
         if (SPK_PRECISION_OF(image) != SPK_PRECISION_INT8) {
@@ -177,6 +189,7 @@ static uint32_t each_dense(const spk_rows_t *rows, const spk_image_t *image, uin
         uint32_t code = *byte >> shift;
         code |= shift + bits > 8 ? (uint32_t)byte[1] << (8 - shift) : 0;
         code &= (1u << bits) - 1;
+        code = CODEC_IS_VECTORS(kind) ? (8u * *byte + shift) >> (bits - 1) : code; /* bits: 2 or 1 */
         visit(context, target, (uint32_t)(int32_t)(int8_t)(kind == CODEC_DENSE ? code : rows->book[code]));
     }
     return columns;

@@ -80,11 +80,11 @@ static inline int spk_weight_is_valid(uint32_t bits) {
     return (bits & 0x7F800000u) != 0x7F800000u && bits != 0x80000000u;
 }
 
+/* Bits of a target in rows of codes, or its share of a vector's index. */
+uint32_t spk_dense_bits(const uint32_t *projection);
+
 /* Bytes of a dense row. Pre: what it packs has no more than 2^28 columns. */
-static inline uint32_t spk_dense_bytes(uint32_t kind, uint8_t precision, uint32_t columns) {
-    uint32_t bits = kind == CODEC_DENSE ? 8 * spk_weight_bytes(precision, kind) : CODEC_CODE_BITS(kind);
-    return bits >= 8 ? columns * (bits / 8) : (columns * bits + 7) / 8;
-}
+uint32_t spk_dense_bytes(const uint32_t *projection, uint8_t precision);
 
 /* The hash behind every draw and state hash: PCG output permutation, reference: docs/numbers.md. */
 static inline uint32_t spk_pcg(uint32_t x) {

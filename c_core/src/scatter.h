@@ -9,9 +9,11 @@
 #ifdef __OPTIMIZE_SIZE__
 #define SPK_COPIES 0
 #define SPK_LOOP static inline __attribute__((unused))
+#define SPK_APART static __attribute__((noinline, unused))
 #else
 #define SPK_COPIES 1
 #define SPK_LOOP SPK_INLINE
+#define SPK_APART SPK_INLINE
 #endif
 
 /* A codebook as the loops look it up. Xtensa loads bytes without their sign: there it is held in 16 bits. */
@@ -76,7 +78,7 @@ SPK_INLINE uint32_t spk_third(uint32_t n) { return n / 3; }
 
 #endif
 
-static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const uint32_t *projection,
+SPK_APART void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const uint32_t *projection,
                            const uint32_t *neurons, uint32_t count) {
     const uint32_t kind = CODEC_KIND(projection[PROJECTION_CODEC]);
     const uint32_t last = projection[PROJECTION_SOURCE_FIRST] + projection[PROJECTION_ROWS];
@@ -90,7 +92,7 @@ static void spk_fired_open(spk_fired_t *fired, const spk_image_t *image, const u
     fired->columns = projection[PROJECTION_COLUMNS];
     fired->column_first = projection[PROJECTION_COLUMN_FIRST];
     fired->row_bytes = kind == CODEC_PROCEDURAL ? spk_target_count(image, projection)
-                                                : spk_dense_bytes(kind, SPK_PRECISION_OF(image), fired->columns);
+                                                : spk_dense_bytes(projection, SPK_PRECISION_OF(image));
 }
 
 #ifdef SPK_VECTOR

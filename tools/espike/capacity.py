@@ -72,6 +72,8 @@ class Scaler:
         records = work.words(view.view.projections, int(view.view.projection_count), work.PROJECTION_WORDS)
         order = sorted(range(len(q.projections)), key=lambda p: q.projections[p].source)
         self._parts = [_part(q, p, record) for p, record in zip(order, records, strict=True)]
+        vectors = records[records[:, 1] & 255 == codecs.DENSE_VECTORS]
+        self._books = sum(codecs.vector_book_bytes(int(word)) for word in vectors[:, 11])
         self._base = [self._rows_bytes(part, 1.0) for part in self._parts]
         self.at = cache(self._at)
 
@@ -83,10 +85,10 @@ class Scaler:
             for part, base in zip(self._parts, self._base, strict=True)
         )
         sizes = self._sizes
-        spare = sizes.get("rows", 0) + sizes.get("index", 0) - sum(part.stored for part in self._parts)
+        spare = sizes.get("rows", 0) + sizes.get("index", 0) - self._books - sum(part.stored for part in self._parts)
         grows = sizes.get("parameters", 0) + sizes.get("power", 0) + max(spare, 0)
         fixed = sum(sizes.get(name, 0) for name in ("header", "records", "meta", "test"))
-        body = fixed + scale * grows + stored
+        body = fixed + self._books + scale * grows + stored
         return Size(
             int(counts.sum()), round(self._synapses * scale), self._ram(counts, scale),
             int(np.ceil(body + 4 * np.ceil(body / 4096))),

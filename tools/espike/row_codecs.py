@@ -20,6 +20,7 @@ from .row_synapses import (
     DENSE2,
     DENSE3,
     DENSE4,
+    DENSE_VECTORS,
     DENSES,
     ESCAPE,
     I64,
@@ -39,6 +40,8 @@ from .row_synapses import (
     U16S,
     U32,
     UNIFORM,
+    VECTOR_WIDTHS,
+    VECTORS_MOST,
     WIDE,
     WIDE_UNIFORM,
     WIDES,
@@ -59,6 +62,7 @@ __all__ = [
     "DENSE3",
     "DENSE4",
     "DENSES",
+    "DENSE_VECTORS",
     "ESCAPE",
     "I64",
     "MOST_BLOCK_LOG2",
@@ -94,9 +98,13 @@ __all__ = [
     "shared_weighted",
     "ternary",
     "varint_bytes",
+    "vector_book_bytes",
+    "vectors",
 ]  # fmt: skip
 
 _SHARED_MOST = 1 << 16
+_VECTORS_LOOK = 1 << 12
+"""Vectors that tell whether a codebook may hold all."""
 
 
 def varint_bytes(value: I64) -> I64:
@@ -409,6 +417,39 @@ def dense(s: Synapses, codec: int, count: int) -> Rows:
 def _dense_codes(s: Synapses, codec: int) -> bytes:
     bits = s.codes.reshape(-1, 1) >> np.arange(CODE_BITS[codec]) & 1
     return np.packbits(bits.reshape(s.rows, -1).astype(np.uint8), axis=1, bitorder="little").tobytes()
+
+
+def vectors(s: Synapses, count: int) -> Rows | None:
+    """Dense rows of vectors, of the width that takes fewer bytes, where a codebook holds all that occur."""
+    if s.precision != "int8":
+        return None
+    made = [rows for width in VECTOR_WIDTHS if (rows := _vector_rows(s, count, width)) is not None]
+    return min(made, key=lambda rows: rows.size, default=None)
+
+
+def vector_book_bytes(word: int) -> int:
+    """Bytes of a codebook of vectors, by the word of the projection record that counts them."""
+    return ((word & 255) + 1) << (2 + (word >> 8))
+
+
+def _vector_rows(s: Synapses, count: int, width: int) -> Rows | None:
+    """Vectors are compared as numbers of `width` bytes; the last of a row, where it is cut, by the bytes it has."""
+    number, left = np.dtype(f"<u{width}"), count % width
+    padded = np.zeros((s.rows, -(-count // width) * width), np.int8)
+    padded[:, :count] = s.weight.reshape(s.rows, count)
+    named = padded.view(number)
+    whole, cut = named[:, : count // width], named[:, count // width :]
+    if len(np.unique(whole.reshape(-1)[:_VECTORS_LOOK])) > VECTORS_MOST:
+        return None
+    found, mask = np.unique(whole), number.type((1 << 8 * left) - 1)
+    book = np.concatenate([found, np.setdiff1d(cut, found & mask)])
+    if len(book) > VECTORS_MOST:
+        return None
+    begins, first = np.unique(book & mask, return_index=True)
+    places = np.searchsorted(found, whole), first[np.searchsorted(begins, cut)]
+    data = np.concatenate(places, axis=1).astype(np.uint8).tobytes()
+    words, bodies = (count, int(s.target[0])), len(book) - 1 | (width == 8) << 8
+    return Rows(DENSE_VECTORS, s.source_first, s.rows, data, words=words, book=book.tobytes(), bodies=bodies)
 
 
 def generated(s: Synapses, sources: int, rule: Generator) -> Rows | None:

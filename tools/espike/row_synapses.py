@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 
 D8, D8_UNIFORM, WIDE, WIDE_UNIFORM, U16, U16_UNIFORM = range(6)
 DENSE, DENSE4, DENSE3, DENSE2, D8W4, B53, B62, TERNARY, SHARED, PROCEDURAL, PLASTIC, SHARED_WEIGHTED = range(6, 18)
+DENSE_VECTORS = 18
 CODEC_NAMES = (
     "d8", "d8-uniform", "wide", "wide-uniform", "u16", "u16-uniform", "dense", "dense4", "dense3", "dense2", "d8w4",
-    "b53", "b62", "ternary", "shared", "procedural", "plastic", "shared-weighted",
+    "b53", "b62", "ternary", "shared", "procedural", "plastic", "shared-weighted", "dense-vectors",
 )  # fmt: skip
 UNIFORM = (D8_UNIFORM, WIDE_UNIFORM, U16_UNIFORM)
 WIDES = (WIDE, WIDE_UNIFORM)
 U16S = (U16, U16_UNIFORM)
-DENSES = (DENSE, DENSE4, DENSE3, DENSE2)
+DENSES = (DENSE, DENSE4, DENSE3, DENSE2, DENSE_VECTORS)
+VECTOR_WIDTHS = (4, 8)
+"""Weights of a vector."""
+VECTORS_MOST = 256
+"""Vectors of a codebook."""
 CODE_BITS = {DENSE4: 4, DENSE3: 3, DENSE2: 2, D8W4: 4, B53: 3, B62: 2}
 """Codecs of codes into a codebook."""
 SHAREDS = (SHARED, SHARED_WEIGHTED)
@@ -69,6 +74,7 @@ class Rows:
     book: bytes = b""
     """The codebook; of shared rows a word per row: first target, body."""
     bodies: int = 0
+    """Bodies of shared rows; of dense vectors how many less 1, and 256 more where they have 8 weights."""
 
     @property
     def size(self) -> int:

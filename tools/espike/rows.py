@@ -21,7 +21,7 @@ WIDE_COST = 17 / 16
 INSTRUCTIONS = {
     "dense": 5.0, "d8-uniform": 7.7, "d8": 8.6, "shared": 8.8, "shared-weighted": 8.8, "d8w4": 10.9, "u16": 11.4,
     "b62": 12.7, "u16-uniform": 13.2, "ternary": 13.8, "dense4": 14.2, "b53": 14.2, "procedural": 14.7, "dense2": 14.7,
-    "dense3": 15.7, "wide-uniform": 16.3, "wide": 22.7,
+    "dense3": 15.7, "wide-uniform": 16.3, "wide": 22.7, "dense-vectors": 9.2,
 }  # fmt: skip
 """Instructions per synaptic event on rv32imc, -O2, rows of 64 (`espike bench`); what `--optimize speed` goes by."""
 ESCAPE_COST = 1.3
@@ -88,6 +88,7 @@ def _candidates(s: codecs.Synapses, sources: int, generator: Generator | None) -
         for codec in (codecs.DENSE, *(c for c in codes if c in codecs.DENSES)):
             size = s.rows * codecs.dense_bytes(codec, count, s.precision) + len(s.book(codec))
             found[codec] = size, False, partial(codecs.dense, s, codec, count)
+        add(codecs.vectors(s, count))
     chosen = [codecs.D8, codecs.WIDE, codecs.U16] if s.is_mixed else []
     chosen += [codecs.D8_UNIFORM, codecs.WIDE_UNIFORM, codecs.U16_UNIFORM] if s.is_uniform else []
     for codec in (*chosen, *(c for c in codes if c not in codecs.DENSES)):

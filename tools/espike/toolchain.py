@@ -57,7 +57,7 @@ def board_file(name: str) -> dict[str, Any]:
 
 
 SMALL_DEFINES = ["-DAPP_FP32=0", "-DSPK_INT8_ONLY", "-DAPP_SEGMENT_2=0", "-DAPP_LEARNING=0", "-DAPP_SLEEP=0"]
-SMALL_DEFINES += ["-DAPP_TRAINED=0", "-DAPP_SENSES=0"]
+SMALL_DEFINES += ["-DAPP_TRAINED=0", "-DAPP_SENSES=0", "-DSPK_NO_VECTORS"]
 SMALL_FLAGS = ["-fno-caller-saves", "-fno-expensive-optimizations", "-fno-inline-small-functions", "-fno-tree-loop-im"]
 SMALL_FLAGS += ["-fno-tree-tail-merge", "-fno-tree-forwprop"]
 """The small firmware: int8 alone, telemetry in segments of version 1, no learning, no neuron models, no senses, no

@@ -131,6 +131,8 @@ def _mark_rows(image: bytes, kinds: Kinds, record: NDArray[np.int64], size: int)
         return
     if codec in row_codecs.DENSES:
         kinds[data : data + count] = np.resize(np.array(period, np.uint8), count)
+        if codec == row_codecs.DENSE_VECTORS:
+            kinds[int(record[10]) : int(record[10]) + row_codecs.vector_book_bytes(int(record[11]))] = _WEIGHT
         return
     rows = int(record[11] if codec in row_codecs.SHAREDS else record[3])
     offsets = np.frombuffer(image, "<u2", rows + 1, int(record[5])).astype(np.int64)

@@ -94,7 +94,7 @@ class ProjectionShape:
     """From the first to the last row with synapses, empty ones among them."""
     synapses: int
     extra: float
-    """Escapes and further varint bytes of all rows."""
+    """Escapes and further varint bytes of all rows; vectors of dense ones."""
     delay: int
     window: int
     """Bursts that learning looks back; 0: it does not learn."""
@@ -248,11 +248,13 @@ def _projection(
     marked: bool,
     window: int,
 ) -> ProjectionShape:
-    ends, word, _, rows, bases, offsets, _, _, synapses, delay, book, bodies = (int(w) for w in record)
+    ends, word, _, rows, bases, offsets, _, data_bytes, synapses, delay, book, bodies = (int(w) for w in record)
     codec, shift, block_log2 = word & 255, word >> 8 & 255, word >> 16 & 255
     escapes, driven = bool(word >> 24 & 1), bool(word >> 25 & 1)
     target = areas[ends >> 16]
     filled, extra = rows, 0.0
+    if codec == codecs.DENSE_VECTORS:
+        extra = float(data_bytes)
     if codec not in codecs.DENSES and codec != codecs.PROCEDURAL and rows:
         stored = bodies if codec in codecs.SHAREDS else rows
         blocks = image[bases : bases + 4 * ((stored >> block_log2) + 1)].view("<u4").astype(np.int64)

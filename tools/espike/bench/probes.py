@@ -158,9 +158,8 @@ class RowsProbe:
 
     def networks(self) -> Iterator[tuple[QuantizedConnectome, Sequence[int]]]:
         """Networks whose rows and synapses differ in number, and the neurons that fire there."""
-        shares = (
-            (0.1, 0.4) if self.escapes else (0.0, 0.4) if self.codec in codecs.WIDES and not self.driven else (0.0,)
-        )
+        varies = self.codec == codecs.DENSE_VECTORS or (self.codec in codecs.WIDES and not self.driven)
+        shares = (0.1, 0.4) if self.escapes else (0.0, 0.4) if varies else (0.0,)
         for share in shares:
             few, many = self._network(FEW, share), self._network(MANY, share)
             yield from ((few, range(3, 3 + SENT)), (many, range(3, 3 + SENT)), (few, range(3, 7)))
@@ -180,7 +179,10 @@ class RowsProbe:
         return replace(q, projections=(p,))
 
     def _synapses(self, rng: np.random.Generator, fan_out: int, share: float) -> tuple[int, Synapses]:
-        """(neurons, synapses): rows of `fan_out`; a share of the gaps is too wide for one byte or slot."""
+        """(neurons, synapses): rows of `fan_out`; a share of the gaps is too wide for one byte or slot.
+
+        Dense vectors: with a share they have 8 weights, without 4.
+        """
         size = SOURCES * fan_out
         source = np.repeat(np.arange(SOURCES, dtype=np.int64), fan_out)
         weight = _weights(rng, self.codec, size, driven=self.driven and self.sums != "f32")
@@ -190,6 +192,9 @@ class RowsProbe:
             columns = 8 * fan_out
             ids = np.repeat(np.arange(SOURCES, dtype=np.int64), columns)
             dense = _weights(rng, self.codec, len(ids), driven=False)
+            if self.codec == codecs.DENSE_VECTORS:
+                book = dense[:800].reshape(-1, 8 if share else 4)
+                dense = book[rng.integers(0, 100, len(ids) // book.shape[1])].reshape(-1)
             return columns, (ids, np.tile(np.arange(columns, dtype=np.int64), SOURCES), dense)
         if self.codec == codecs.PROCEDURAL:
             found = procedural.synapses(1, 64, fan_out, 64, LEVELS)
@@ -225,7 +230,7 @@ def row_probes() -> Iterator[RowsProbe]:
     """Every loop over rows that an image can ask for."""
     for sums in ("i16", "i32"):
         for marked in (False, True):
-            for codec in range(codecs.PLASTIC):
+            for codec in (*range(codecs.PLASTIC), codecs.DENSE_VECTORS):
                 yield RowsProbe(codec, sums, marked)
                 if codec in ESCAPING:
                     yield RowsProbe(codec, sums, marked, escapes=True)

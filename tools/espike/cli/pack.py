@@ -18,6 +18,11 @@ REPORT = {
     "thresholds_clamped": "clamped", "limits_lost": "no limit", "leak_too_weak": "leak weak",
 }  # fmt: skip
 """Fields of the quantization report and their column heads (docs/quantization.md)."""
+LEVELS = {"ternary": "ternary", "vq4": "vectors of 4", "vq8": "vectors of 8"}
+VECTORS = {
+    "source": "from", "target": "to", "vectors": "vectors", "refused": "refused", "bytes": "bytes", "sqnr_db": "dB",
+    "scalar": "bits instead", "scalar_bytes": "bytes", "scalar_sqnr_db": "dB",
+}  # fmt: skip
 
 
 @click.command()
@@ -36,7 +41,8 @@ REPORT = {
     type=click.Choice(levels.CHOICES),
     default="8",
     show_default=True,
-    help="int8: bits of a weight, or +w and -w per row. Below 8 rounds them, and says what that cost.",
+    help="int8: bits of a weight, +w and -w per row, or vectors of 4 or 8 weights for dense rows. Rounds them below 8, "
+    "and says what that cost.",
 )
 @network_options
 @json_option
@@ -86,10 +92,12 @@ def _print_report(report: dict[str, Any]) -> None:
 def _print_levels(report: dict[str, Any]) -> None:
     head = ("area", "mean error", "worst", "sums, rounded", "sums, carried")
     fields = ("area", "weight_error_mean", "weight_error_max", "sum_error_rounded", "sum_error")
-    title = (
-        f"weights of {report['weights']}{'' if report['weights'] == 'ternary' else ' bits'}, over the largest weight"
-    )
+    kind = LEVELS.get(report["weights"], f"{report['weights']} bits")
+    title = f"weights of {kind}, over the largest weight"
     print_table(title, head, [[_short(row[name]) for name in fields] for row in report["areas"]])
+    if "vectors" in report:
+        rows = [[_short(row.get(name, "")) for name in VECTORS] for row in report["vectors"]]
+        print_table("vectors, and levels of as little noise", list(VECTORS.values()), rows)
 
 
 def _short(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,10 +18,14 @@ from .context import SABOTAGES, Context, Draft, Outcome, Say
 from .contracts import PHASES, Handoff, Model, Phase, PhaseResult, Provenance, Verdict
 from .deploy import deploy
 from .measures import master_of
+from .monitor import monitored
 from .packages import msgspec
 from .phases import RUN
 from .registry import Registry
 from .tasks import Suite
+
+_BOARDS = "boards: "
+"""What a reason begins with that boards gave."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Ended:
         """Gates that were missed."""
         return tuple(gate for result in self.results for gate in result.gates if not gate.passed)
 
+    @property
+    def kind(self) -> str:
+        """Why it failed: gate, contract, device or error; empty where it did not."""
+        return kind_of_failure(self.results, self.reason)
+
+
+def check(config: Config) -> Suite:
+    """The suite of a configuration. Raises: EspikeError where there is no such suite or board."""
+    measures.board_of(config.run.board)
+    return tasks.suite(config.run.suite)
+
 
 def run(
     registry: Registry, config: Config, *, resume: str | None = None, phases: tuple[Phase, ...] = PHASES,
@@ -52,35 +67,72 @@ def run(
     """
     if sabotage and sabotage not in SABOTAGES:
         raise EspikeError(f"sabotage {sabotage!r} is unknown", do="use " + ", ".join(SABOTAGES))
-    suite = tasks.suite(config.run.suite)
-    measures.board_of(config.run.board)
+    suite = check(config)
     began = time.monotonic()
     id = registry.run_begin(config.run.name, as_toml(config), config.run.seed, metadata.version("espike"), resume)
-    models: tuple[Model, ...] = () if "adopt" in phases else _before(registry, id, phases[0])
-    results: list[PhaseResult] = []
-    drawn: dict[str, str] = {}
-    reason = ""
     try:
-        for number, phase in enumerate(phases):
-            if on_phase is not None:
-                on_phase(phase, number, len(phases))
-            result, models = _phase(registry, config, suite, id, phase, models, sabotage, say, drawn)
-            results.append(result)
-            if not result.success:
-                reason = f"{phase}: {result.reason}"
-                break
-        if not reason and "pack" in phases:
-            verdicts = deploy(registry, config, suite, id, models[0], say)
-            missed = [gate for gate in verdicts if not gate.passed]
-            reason = f"boards: {', '.join(gate.gate for gate in missed)}" if missed else ""
-            results.append(_deployed(results.pop(), verdicts, reason))
-            if not missed:
-                registry.promote(models[0].id)
+        models = () if "adopt" in phases else _before(registry, id, phases[0])
+        with monitored(registry, id) as host:
+
+            def tell(text: str) -> None:
+                host.beat()
+                say(text)
+
+            results, models, reason = _through(
+                registry, config, suite, id, phases, models, sabotage, tell, on_phase or (lambda *_: None)
+            )
     except BaseException as error:
         registry.run_end(id, False, str(error) or type(error).__name__, time.monotonic() - began)
         raise
     registry.run_end(id, not reason, reason, time.monotonic() - began)
     return Ended(id, not reason, tuple(results), models, reason, time.monotonic() - began)
+
+
+def _through(
+    registry: Registry, config: Config, suite: Suite, run: str, phases: tuple[Phase, ...], models: tuple[Model, ...],
+    sabotage: str, say: Say, on_phase: Callable[[str, int, int], None],
+) -> tuple[list[PhaseResult], tuple[Model, ...], str]:  # fmt: skip
+    """Phases up to one that fails, and the boards behind the last -> results, models, why it failed."""
+    results: list[PhaseResult] = []
+    drawn: dict[str, str] = {}
+    for number, phase in enumerate(phases):
+        on_phase(phase, number, len(phases))
+        result, models = _phase(registry, config, suite, run, phase, models, sabotage, say, drawn)
+        results.append(result)
+        if not result.success:
+            return results, models, f"{phase}: {result.reason}"
+    if "pack" not in phases:
+        return results, models, ""
+    verdicts, reason = _verified(registry, config, suite, run, models[0], say)
+    results[-1] = _deployed(results[-1], verdicts, reason)
+    registry.phase_end(run, results[-1])
+    if not reason:
+        registry.promote(models[0].id)
+    return results, models, reason
+
+
+def kind_of_failure(results: Sequence[PhaseResult], reason: str) -> str:
+    """gate, contract, device or error: why a run failed; empty where there is no reason."""
+    if not reason:
+        return ""
+    if reason.startswith(_BOARDS):
+        return "device"
+    if any(not gate.passed for result in results for gate in result.gates):
+        return "gate"
+    return "contract" if "breaks its contract" in reason else "error"
+
+
+def _verified(
+    registry: Registry, config: Config, suite: Suite, run: str, model: Model, say: Say
+) -> tuple[list[Verdict], str]:
+    """Verdicts of the boards, and why they do not do; a board that cannot be reached is no verdict."""
+    try:
+        verdicts = deploy(registry, config, suite, run, model, say)
+    except EspikeError as error:
+        registry.log(run, "pack", str(error), "error")
+        return [], f"{_BOARDS}{error}"
+    missed = [gate.gate for gate in verdicts if not gate.passed]
+    return verdicts, f"{_BOARDS}{', '.join(missed)}" if missed else ""
 
 
 def _deployed(packed: PhaseResult, verdicts: list[Verdict], reason: str) -> PhaseResult:
