@@ -17,7 +17,7 @@ import numpy as np
 from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
 
-from .. import calibration, presentations, selftest, train
+from .. import calibration, levels, presentations, selftest, train
 from ..quantize import quantize
 from .config import Config, fingerprint
 from .contracts import Metrics, Model, Verdict
@@ -186,16 +186,21 @@ class Context:
         return train.Data(sets[0], sets[1], self.suite.labels, self.suite.unit)
 
     def image(
-        self, master: str, precision: str = "int8", *, bits: int | None = None, calibrated: str = "", name: str = ""
-    ) -> str:
-        """The image of a master -> its hash. bits: of all weights; calibrated: examples that codes are fitted to."""
+        self, master: str, precision: str = "int8", *, bits: int | None = None, calibrated: str = "", name: str = "",
+        weights: str = "8",
+    ) -> str:  # fmt: skip
+        """The image of a master -> its hash.
+
+        bits: of all weights; calibrated: examples that codes are fitted to; weights: as of `pack --weights`.
+        """
         share = self.config.quant.calibrate if calibrated else 0
-        inputs = {"master": master, "precision": precision, "bits": bits, "calibrated": calibrated, "share": share}
+        inputs = {"master": master, "precision": precision, "bits": bits, "calibrated": calibrated, "share": share,
+                  "weights": weights}  # fmt: skip
 
         def pack() -> Computed:
             c = with_bits(master_of(self.get(master)), bits) if bits is not None else master_of(self.get(master))
             some = self._calibration(c, calibrated) if calibrated and precision == "int8" else None
-            packed = selftest.pack(quantize(c, precision, some))
+            packed = selftest.pack(levels.reduce(quantize(c, precision, some), weights))
             return {"image": self.put(packed.data)}, {"report": packed_report(packed)}
 
         return self.step(f"image{f'/{name}' if name else ''}", inputs, pack).outputs["image"]

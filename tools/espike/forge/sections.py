@@ -16,7 +16,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 Preset = Literal["reasoning", "memory", "adaptive"]
 Operator = Literal["linear", "slerp", "ties", "dare", "area-swap", "projection-insertion"]
-Rung = Literal["lossless", "w4", "b53", "b62", "ternary"]
+Rung = Literal["lossless", "w4", "b53", "b62", "ternary", "vq4", "vq8"]
 
 
 def about(text: str) -> msgspec.Meta:
@@ -158,6 +158,8 @@ class Retention(Section, frozen=True):
     b53: Share = 0.98
     b62: Share = 0.95
     ternary: Share = 0.95
+    vq4: Share = 0.95
+    vq8: Share = 0.95
     cumulative: Annotated[Share, about("of the network that came into pack, after all rungs")] = 0.95
 
 

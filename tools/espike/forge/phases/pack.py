@@ -10,7 +10,7 @@ from ..contracts import Verdict
 from .fit import board_gates
 from .training import invariant_gates
 
-BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2}
+BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2, "vq4": 8, "vq8": 8}
 """Of a rung's weights."""
 TRIALS, FINE_RATE = 100, 2e-3
 
@@ -88,7 +88,8 @@ def _image(context: Context, name: str, master: str, bits: int, attempt: int) ->
         epochs = 10 * attempt
         schedule = context.schedule(epochs, FINE_RATE)
         master = context.trained(f"{name}/{attempt}", master, (learned, tested), schedule, bits=bits).outputs["master"]
-    image = context.image(master, bits=bits, calibrated=learned, name=f"{name}/{attempt}")
+    weights = name if name.startswith("vq") else "8"
+    image = context.image(master, bits=bits, calibrated=learned, name=f"{name}/{attempt}", weights=weights)
     if context.sabotage == "corrupt-image":
         data = bytearray(context.get(image))
         data[len(data) // 2] ^= 0x10
