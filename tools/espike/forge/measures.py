@@ -235,6 +235,13 @@ def solved(image: bytes, suite: str, task: str, count: int, seed: int) -> float:
 
 
 @measure
+def solved_ratio(after: bytes, before: bytes, suite: str, task: str, count: int, seed: int) -> float:
+    """Episodes that an image solves, over those that another does; 1 where that solves none."""
+    base = solved(before, suite, task, count, seed)
+    return solved(after, suite, task, count, seed) / base if base else 1.0
+
+
+@measure
 def episode_score(image: bytes, suite: str, task: str, count: int, seed: int) -> float:
     """Mean score, 0..1, of a task's episodes."""
     return float(np.mean(episodes(image, suite, task, count, seed).scores))

@@ -111,13 +111,11 @@ class Train(Section, frozen=True):
     clip: Annotated[Weight, about("largest norm of the gradient; 0: as it is")] = 0.0
     grokfast: Annotated[Grokfast | Literal["off"], about("stronger slow gradients, or off")] = "off"
     replay: Annotated[bool, about("items of old levels are trained again")] = True
-    replay_epochs: Annotated[Natural, about("epochs of replay after a level")] = 3
     reservoir_bytes: Annotated[int, Meta(ge=0, le=1 << 16), about("bytes of old items that are kept, int8")] = 1 << 16
     augment: Annotated[bool, about("series are trained in changed copies too: shifted, louder, with noise")] = False
     quiet: Annotated[Weight, about("weight of the penalty for spikes while nothing is sensed")] = 0.0
     consolidation: Annotated[Weight, about("weight of the answers of the network as it was before the level")] = 0.1
     difficulty: Annotated[float, Meta(gt=0, lt=1), about("accuracy of the level that training begins with")] = 0.75
-    assessment: Annotated[Count, about("items of a level by which its difficulty is measured")] = 500
 
 
 class Tune(Section, frozen=True):
@@ -178,10 +176,9 @@ class Gates(Section, frozen=True):
 
     retention: Annotated[Share, about("lower bound of what must remain of a baseline")] = 0.95
     retention_closed_loop: Annotated[Share, about("the same for tasks with a plant")] = 0.9
-    draws: Annotated[Count, about("draws of the paired bootstrap")] = 2000
     device_success: Annotated[Share, about("share of a plant's episodes that must succeed")] = 0.85
     forgetting_most: Annotated[Share, about("mean loss on old levels")] = 0.05
-    branching_drift_most: Annotated[Weight, about("change of the branching parameter")] = 0.05
+    branching_drift_most: Annotated[Weight, about("change of the branching ratio")] = 0.1
     rate_drift_most: Annotated[Weight, about("change of firing rates, as a share of them")] = 0.1
     calibration_error_most: Annotated[Share, about("expected calibration error")] = 0.05
     consistency: Annotated[Share, about("similarity of a network to itself under noise")] = 0.85
@@ -233,11 +230,11 @@ DROPPED = {
 """Keys of the first specification that have no place here -> why."""
 DROPPED_PREFIXES = {"wandb_": "runs are kept by the forge; `espike forge export` writes for other tools"}
 MOVED = {
-    "assessment_samples_per_level": "train.assessment", "assessment_samples": "train.assessment",
+    "assessment_samples_per_level": "train.validation", "assessment_samples": "train.validation",
     "target_accuracy": "train.difficulty", "num_levels": "run.levels", "questions_per_level": "train.examples",
     "level_completion_threshold": "train.advance_at", "batch_size": "train.batch", "learning_rate": "train.rate",
     "warmup_steps": "train.warmup", "weight_decay": "train.decay", "gradient_clip": "train.clip",
-    "dream_epochs_per_level": "train.replay_epochs", "autoencoder_loss_weight": "train.consolidation",
+    "dream_epochs_per_level": "train.replay", "autoencoder_loss_weight": "train.consolidation",
     "baking_strength": "tune.strength", "baking_epochs": "tune.epochs", "baking_lr": "tune.rate",
     "max_ab_iterations": "tune.cycles_most", "tool_success_threshold": "gates.device_success",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from .. import measures
 from ..context import Context, Outcome
 from ..contracts import Verdict
 from .fit import board_gates
-from .training import invariant_gates
+from .training import EPISODES, invariant_gates
 
 BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2, "vq4": 8, "vq8": 8}
 """Of a rung's weights."""
@@ -115,12 +115,30 @@ def _gates(context: Context, name: str, image: str, baseline: str, tasks: dict[s
     low = context.measure("retention_cumulative", measures.retention_low, image, baseline, *tasks.values(), seed=seed)
     gates.append(context.gate("all is kept", "retention_cumulative", low, config.pack.retention.cumulative,
                               action="rolled back"))  # fmt: skip
+    gates += _loops(context, path, image, baseline)
     held = context.all_examples("test")
+    sigma = context.measure(f"{path}/sigma_drift", measures.branching_drift, image, baseline, held, seed=seed)
+    limit = config.gates.branching_drift_most
+    gates.append(context.gate("dynamics are kept", f"{path}/sigma_drift", sigma, limit, least=False,
+                              action="rolled back"))  # fmt: skip
     drift = context.measure(f"{path}/rate_drift", measures.rate_drift, image, baseline, held)
     limit = config.gates.rate_drift_most
     gates.append(context.gate("rates are kept", f"{path}/rate_drift", drift, limit, least=False, action="rolled back"))
     gates += invariant_gates(context, image, TRIALS)
     return gates + board_gates(context, image)
+
+
+def _loops(context: Context, path: str, image: str, baseline: str) -> list[Verdict]:
+    """Tasks with devices: as many episodes solved as before, nearly."""
+    made, least = [], context.config.gates.retention_closed_loop
+    for task in context.tasks:
+        if not task.plant:
+            continue
+        of = {"suite": context.config.run.suite, "task": task.name, "count": EPISODES, "seed": context.config.run.seed}
+        kept = context.measure(f"{path}/gate/{task.name}/solved", measures.solved_ratio, image, baseline, **of)
+        made.append(context.gate(f"{task.name} acts as before", f"{path}/gate/{task.name}/solved", kept, least,
+                                 action="rolled back"))  # fmt: skip
+    return made
 
 
 def _slack(name: str) -> float:

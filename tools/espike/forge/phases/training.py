@@ -52,7 +52,7 @@ def run(context: Context) -> Outcome:
         master = _stuck(context, master)
     image = context.image(master, bits=context.config.quant.bits, calibrated=context.all_examples("train"))
     gates = [_forgetting(context, image, done), *invariant_gates(context, image), *device_gates(context, image, done)]
-    _report(context, image, done)
+    gates.append(_report(context, image, done))
     return Outcome((context.draft(model, master, image, formats=model.formats),), tuple(gates))
 
 
@@ -208,14 +208,16 @@ def device_gates(context: Context, image: str, done: Sequence[Level]) -> list[Ve
     return made
 
 
-def _report(context: Context, image: str, done: Sequence[Level]) -> None:
+def _report(context: Context, image: str, done: Sequence[Level]) -> Verdict:
     data = [level.tested for level in done]
     fitted, tested = context.all_examples("val"), context.all_examples("test")
     context.measure("accuracy", measures.accuracy_of_all, image, *data)
     context.measure("grok/detected", measures.grokked, *(key for level in done for key in level.histories))
-    context.measure("calibration/ece", measures.calibration_error, image, fitted, tested)
+    off = context.measure("calibration/ece", measures.calibration_error, image, fitted, tested)
     context.measure("calibration/brier", measures.brier, image, fitted, tested)
     context.measure("calibration/accuracy_covered", measures.accuracy_covered, image, fitted, tested)
     context.measure("calibration/abstain_rate", measures.abstained, image, fitted, tested)
     context.measure("criticality/sigma", measures.branching, image, tested, trials=TRIALS, seed=context.config.run.seed)
     context.measure("criticality/m", measures.multistep, image, tested)
+    most = context.config.gates.calibration_error_most
+    return context.gate("confidence is calibrated", "calibration/ece", off, most, least=False, action="more validation")
