@@ -10,6 +10,7 @@ import pytest
 
 from espike import selftest, train
 from espike.forge import behaviour, merge, shrink, statistics
+from espike.forge.context import with_bits
 from espike.forge.rounded import dequantized
 from espike.forge.subject import Subject
 from espike.quantize import quantize
@@ -249,6 +250,27 @@ def test_pruned_neurons_are_gone(trained: Connectome) -> None:
     few = shrink.prune_synapses(trained, 0.5)
     assert few.synapses == trained.synapses - round(0.5 * trained.synapses)
     assert np.abs(few.weight).min() >= np.median(np.abs(trained.weight)) * 0.999
+
+
+def test_renumbering_makes_gaps_small_and_changes_no_answer(data: train.Data) -> None:
+    """Two layers of 600 neurons, each reaching its neighbours, numbered at random."""
+    c = train.build(train.Design(hidden=(600, 600)), data, 4)
+    rng = np.random.default_rng(4)
+    places = [rng.permutation(600) for _ in range(2)]
+    first, second = c.areas[1], c.areas[2]
+    between = (c.source >= first.first) & (c.source < first.first + 600)
+    far = np.zeros(c.synapses, np.bool_)
+    far[between] = np.abs(places[0][c.source[between] - first.first] - places[1][c.target[between] - second.first]) > 6
+    into = (c.target >= first.first) & (c.target < first.first + 600)
+    far[into] = np.abs(places[0][c.target[into] - first.first] * 64 // 600 - c.source[into].astype(int)) > 1
+    sparse = shrink.without_synapses(c, far)
+    ordered = shrink.renumbered(sparse)
+    assert ordered.synapses == sparse.synapses
+    gaps = [np.abs(np.diff(x.target.astype(np.int64)))[np.diff(x.source) == 0].mean() for x in (sparse, ordered)]
+    assert gaps[1] < gaps[0] / 4
+    assert answers(ordered, data) == answers(sparse, data)
+    sizes = [len(selftest.pack(quantize(with_bits(x, 3), "int8")).data) for x in (sparse, ordered)]
+    assert sizes[1] < 0.9 * sizes[0]
 
 
 def test_rounded_weights_are_near(trained: Connectome) -> None:

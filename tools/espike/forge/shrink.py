@@ -142,6 +142,52 @@ def _unread(c: Connectome) -> Bool:
     return ~sends & ~held(c)
 
 
+def renumbered(c: Connectome, rounds: int = 8) -> Connectome:
+    """The network with inner neurons in another order, in which those with near sources and targets lie near.
+
+    Each round puts an area's neurons in the order of the mean places of what they are connected with; gaps between a
+    row's targets shrink where wiring is local or modular. Lossless: the same neurons fire, under other ids.
+    """
+    order = np.arange(c.neurons)
+    place = order.astype(np.float64)
+    free = ~held(c)
+    ends = np.concatenate([c.source, c.target]).astype(np.int64), np.concatenate([c.target, c.source]).astype(np.int64)
+    count = np.bincount(ends[0], minlength=c.neurons)
+    for _ in range(rounds):
+        mean = np.bincount(ends[0], weights=_relative(c, place)[ends[1]], minlength=c.neurons) / np.maximum(1, count)
+        for area in c.areas:
+            own = np.arange(area.first, area.first + area.count)
+            if np.all(free[own]):
+                place[own[np.argsort(mean[own], kind="stable")]] = own
+    number = place.astype(np.uint32)
+    return c if np.array_equal(number, order) else _permuted(c, number)
+
+
+def _relative(c: Connectome, place: F64) -> F64:
+    """Places within areas, 0..1."""
+    made = np.zeros(c.neurons)
+    for area in c.areas:
+        own = slice(area.first, area.first + area.count)
+        made[own] = (place[own] - area.first) / max(1, area.count)
+    return made
+
+
+def _permuted(c: Connectome, number: NDArray[np.uint32]) -> Connectome:
+    """The network whose neuron i is called number[i]; areas keep their neurons, without coordinates."""
+    source, target = number[c.source], number[c.target]
+    mapping = np.repeat(np.arange(len(c.mappings)), np.diff(c.mapping_start))
+    order = np.lexsort((target, source, mapping))
+    back = np.argsort(number)
+    names = ("threshold", "limit", "leak", "refractory", "fire_limit", "snooze", "excitability", "reset", "bias",
+             "current_leak")  # fmt: skip
+    power = np.argsort(number[c.power_neuron], kind="stable")
+    return replace(
+        c, source=source[order], target=target[order], weight=c.weight[order],
+        power_neuron=number[c.power_neuron][power], power_amount=c.power_amount[power],
+        **{name: getattr(c, name)[back] for name in names},
+    )  # fmt: skip
+
+
 def unread_channels(c: Connectome, raw: Sequence[NDArray[np.int32]] | NDArray[np.int32] | None = None) -> Connectome:
     """The network whose encoders leave out channels from which no synapse leads, or which never change in `raw`.
 

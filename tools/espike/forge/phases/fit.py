@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...image import pack
+from ...quantize import quantize
 from .. import measures, search, shrink
 from ..context import Computed, Context, Outcome
 from ..contracts import Verdict
@@ -80,6 +82,7 @@ def _folded(context: Context, master: str) -> str:
     def fold() -> Computed:
         c = context.master(master)
         smaller = shrink.unread_channels(shrink.fold(c), examples_of(context.get(learned)).raw)
+        smaller = min((smaller, shrink.renumbered(smaller)), key=lambda one: len(pack(quantize(one, "int8")).data))
         return {"master": context.put_master(smaller)}, {"neurons": c.neurons - smaller.neurons}
 
     step = context.step("fold", {"master": master, "data": learned}, fold)
