@@ -54,24 +54,22 @@ def run(context: Context) -> Outcome:
     return Outcome((made,), gates)
 
 
-def board_gates(context: Context, image: str) -> list[Verdict]:
-    """Bytes of flash and RAM, and the time of a burst, within what the board has."""
+def board_gates(context: Context, image: str, path: str = "") -> list[Verdict]:
+    """Bytes of flash and RAM, and the time of a burst, within what the board has. path: what metrics begin with."""
     config = context.config
     board, held = config.run.board, context.all_examples("test")
     limits = TINY if context.sabotage == "small-board" else {}
-    context.measure("performance/bytes", measures.byte_count, image)
-    context.measure("performance/ram_bytes", measures.ram_bytes, image)
-    us = context.measure("performance/burst_us", measures.burst_us, image, held, board=board)
-    fits = context.measure(
-        "deployment/target_met", measures.fits, image, board=board, spare=config.gates.ram_spare_bytes * (not limits),
-        **limits,
-    )  # fmt: skip
-    made = [context.gate(f"fits {board}", "deployment/target_met", fits, 1, action="prune more, or fewer bits")]
-    deadline = config.run.deadline_us
-    if deadline:
-        limit = deadline * config.gates.busy_most
-        made.append(context.gate("keeps the deadline", "performance/burst_us", us, limit, least=False,
-                                 action="fewer neurons, or a faster board"))  # fmt: skip
+    spare = 0 if limits else config.gates.ram_spare_bytes
+    time_of, met = f"{path}performance/burst_us", f"{path}deployment/target_met"
+    context.measure(f"{path}performance/bytes", measures.byte_count, image)
+    context.measure(f"{path}performance/ram_bytes", measures.ram_bytes, image)
+    us = context.measure(time_of, measures.burst_us, image, held, board=board)
+    fits = context.measure(met, measures.fits, image, board=board, spare=spare, **limits)
+    made = [context.gate(f"fits {board}", met, fits, 1, action="prune more, or fewer bits")]
+    if config.run.deadline_us:
+        limit = config.run.deadline_us * config.gates.busy_most
+        action = "fewer neurons, or a faster board"
+        made.append(context.gate("keeps the deadline", time_of, us, limit, least=False, action=action))
     return made
 
 

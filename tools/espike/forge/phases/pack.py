@@ -12,7 +12,7 @@ from .training import EPISODES, invariant_gates
 
 BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2, "vq4": 8, "vq8": 8}
 """Of a rung's weights."""
-TRIALS, FINE_RATE = 100, 2e-3
+FINE_RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ def _tried(context: Context, name: str, master: str, baseline: str, tasks: dict[
         context.measure(f"rung/{name}/retries", measures.count_of, count=attempt)
         context.measure(f"rung/{name}/bytes", measures.byte_count, image)
         if rung.passed:
-            context.measure(f"rung/{name}/bytes_per_synapse", measures.bytes_per_synapse, image)
             break
         failed = ", ".join(gate.gate for gate in rung.gates if not gate.passed)
         context.registry.log(context.run, "pack", f"rung {name}, {knob}: missed {failed}", "warning")
@@ -104,6 +103,7 @@ def _gates(context: Context, name: str, image: str, baseline: str, tasks: dict[s
     gates = [context.gate("image is whole", f"{path}/whole", whole, 1, action="rolled back")]
     if not whole:
         return gates
+    context.measure(f"{path}/bytes_per_synapse", measures.bytes_per_synapse, image)
     seed = config.run.seed
     least = 1.0 if name == "lossless" else getattr(config.pack.retention, name)
     for task, data in tasks.items():
@@ -124,8 +124,8 @@ def _gates(context: Context, name: str, image: str, baseline: str, tasks: dict[s
     drift = context.measure(f"{path}/rate_drift", measures.rate_drift, image, baseline, held)
     limit = config.gates.rate_drift_most
     gates.append(context.gate("rates are kept", f"{path}/rate_drift", drift, limit, least=False, action="rolled back"))
-    gates += invariant_gates(context, image, TRIALS)
-    return gates + board_gates(context, image)
+    gates += invariant_gates(context, image, f"{path}/")
+    return gates + board_gates(context, image, f"{path}/")
 
 
 def _loops(context: Context, path: str, image: str, baseline: str) -> list[Verdict]:

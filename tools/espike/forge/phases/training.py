@@ -173,16 +173,16 @@ def _forgetting(context: Context, image: str, done: Sequence[Level]) -> Verdict:
     return context.gate("old levels are kept", "forgetting", lost, limit, least=False, action="replay more of them")
 
 
-def invariant_gates(context: Context, image: str, trials: int = TRIALS) -> list[Verdict]:
-    """Four invariants, none of which may be violated."""
+def invariant_gates(context: Context, image: str, prefix: str = "") -> list[Verdict]:
+    """Four invariants, none of which may be violated. prefix: what metrics begin with."""
     seed, made = context.config.run.seed, []
     limits = {
         name: getattr(context.config.gates, name)
         for name in ("duty_most", "rate_most", "idle_rate_most", "recovery_bursts")
     }
-    of = {"trials": trials, "seed": seed, "limits": limits}
+    of = {"trials": TRIALS, "seed": seed, "limits": limits}
     for name in measures.INVARIANTS:
-        path = f"invariant/{name}"
+        path = f"{prefix}invariant/{name}"
         found = context.measure(f"{path}/violations", measures.violations, image, invariant=name, **of)
         context.measure(f"{path}/margin", measures.invariant_margin, image, invariant=name, **of)
         made.append(context.gate(name, f"{path}/violations", found, 0, least=False, action="train.quiet, or gates"))
