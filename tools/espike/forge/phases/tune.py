@@ -22,38 +22,35 @@ GAIN_STEP = 0.15
 
 
 def run(context: Context) -> Outcome:
-    """Alternate, beginning with A; a kind that gains nothing any more gives way to the other; both: the end."""
+    """Begin with A; a kind whose gains have come to a plateau gives way to the other, and where both have, it ends."""
     config, model = context.config, context.only()
     assert model.master is not None
     assert model.image is not None
-    tested = context.all_examples("val")
+    tested, learned = context.all_examples("val"), context.all_examples("train")
     master, image = model.master, model.image
     plateaus = {kind: statistics.Plateau(config.tune.plateau_window, config.tune.plateau_threshold) for kind in "AB"}
-    counts, kind, refused = {"A": 0, "B": 0}, "A", []
+    counts, kind, applied = {"A": 0, "B": 0}, "A", 0
+    refused: list[Verdict] = []
+    stalled: set[str] = set()
     accuracy = context.measure("accuracy_before", measures.accuracy, image, tested)
-    applied = 0
     for cycle in range(1, config.tune.cycles_most + 1):
-        if accuracy >= 1:
+        if accuracy >= 1 or len(stalled) == len(plateaus):
             break
         counts[kind] += 1
         other = _repaired(context, cycle, master, image) if kind == "A" else _calmed(context, cycle, master)
-        made = context.image(other, bits=config.quant.bits, calibrated=context.all_examples("train"), name="cycle")
+        made = context.image(other, bits=config.quant.bits, calibrated=learned, name="cycle")
         accepted, verdict = _judged(context, cycle, kind, made, image, tested)
         if accepted and other != master:
-            master, image, applied = other, made, applied + 1
+            master, image, applied, stalled = other, made, applied + 1, set()
         elif verdict is not None and not verdict.passed:
             refused.append(verdict)
         accuracy = measures.accuracy(context.get(image), context.get(tested))
-        if plateaus[kind].add(accuracy) and _switch(plateaus, kind):
-            break
-        kind = "B" if kind == "A" and plateaus["A"].values and len(plateaus["A"].values) % 3 == 0 else "A"
+        if plateaus[kind].add(accuracy):
+            context.measure(f"plateau/{cycle}/kind", measures.named, choice=kind)
+            stalled.add(kind)
+            kind = "B" if kind == "A" else "A"
+    context.measure("plateau_detections", measures.count_of, count=len(stalled))
     return _ended(context, master, image, counts, applied, refused)
-
-
-def _switch(plateaus: dict[str, statistics.Plateau], kind: str) -> bool:
-    """Has the other kind stopped gaining, too, or had its turn?"""
-    other = plateaus["B" if kind == "A" else "A"]
-    return bool(other.values)
 
 
 def _repaired(context: Context, cycle: int, master: str, image: str) -> str:
