@@ -14,6 +14,7 @@ from .board import replay_verb, run, verify
 from .boards import boards_verb, engines_verb
 from .classify import classify
 from .compare import compare_verb
+from .dashboard import dashboard_verb
 from .export import export
 from .flash import flash, key, selftest
 from .forge import forge
@@ -29,7 +30,7 @@ from .train import train_verb
 VERBS = (
     genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
     classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment,
-    forge, bench_verb, demo_verb,
+    forge, dashboard_verb, bench_verb, demo_verb,
 )  # fmt: skip
 
 
