@@ -7,7 +7,7 @@ CORE := $(shell find c_core hostsim -name '*.[ch]' -o -name '*.inc' -o -name _bu
 PACKAGES := gcc-riscv64-unknown-elf gcc-xtensa-lx106 qemu-system-misc clang lld nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test toolchain firmware bench soak lint wasm clean
+.PHONY: help setup demo test coverage toolchain firmware bench soak lint reference wasm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,10 @@ test: setup ## all tests; what needs `make toolchain` is skipped, visibly, witho
 	@$(BIN)/python scripts/check_core.py
 	@$(BIN)/pytest -n 2
 
+coverage: setup ## all tests, counting: lines of Python, branches of the C core; fails below the gates
+	@$(BIN)/python scripts/check_core.py
+	@$(BIN)/python scripts/coverage.py
+
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,6 +56,9 @@ bench: setup ## measure every figure, goals beside them
 
 soak: setup ## the long runs: 10^5 bursts, full sweeps, longer fuzzing
 	@$(BIN)/pytest -n 2 --soak
+
+reference: setup ## docs/api-python.md and docs/api-c.md, from docstrings and headers
+	@$(BIN)/python scripts/api_reference.py
 
 wasm: setup ## the segment codec for node and browsers, as a library, and a page that shows segments
 	@$(BIN)/python -c 'from espike import wasm; print(*wasm.build(), sep="\n")'

@@ -2,7 +2,8 @@
 
 Over c_core and firmware: no function of more than 60 lines, no recursion (direct, through a cycle, or through a
 function pointer), no allocation, no array of variable length, no #if inside a function. c_core alone: no mutable
-globals. Objects of the core and every firmware that is built hold no malloc, calloc, realloc or free.
+globals, no goto, and no loop without a condition but those that a break or return ends. Objects of the core and every
+firmware that is built hold no malloc, calloc, realloc or free.
 """
 
 from __future__ import annotations
@@ -219,6 +220,42 @@ def check_functions(root: Path, units: Iterable[Unit]) -> Iterator[Finding]:
                     yield Finding(file, number, f"#{text[number - 1].strip(' #')} inside {function.name}")
 
 
+def _loop_body(body: list[Token], at: int) -> list[Token]:
+    """The statement at `at`, in braces or up to its semicolon."""
+    depth = 0
+    for i in range(at, len(body)):
+        depth += (body[i].text in "({") - (body[i].text in ")}")
+        if depth == 0 and body[i].text in ("}", ";"):
+            return body[at : i + 1]
+    return body[at:]
+
+
+def _is_endless(body: list[Token], at: int) -> bool:
+    """Does a loop without a condition begin at word `at`, which nothing inside ends? A do ... while (1) counts."""
+    words = [token.text for token in body[at : at + 5]]
+    if words[:1] == ["while"] and words[1:2] == ["("] and words[3:4] == [")"] and words[2].isalnum():
+        begin = at + 4 if words[2] in ("1", "true") else None
+    else:
+        begin = at + 5 if words == ["for", "(", ";", ";", ")"] else None
+    if begin is None:
+        return False
+    return not any(token.text in ("break", "return") for token in _loop_body(body, begin))
+
+
+def check_loops(root: Path, units: Iterable[Unit]) -> Iterator[Finding]:
+    """Every loop can end, and goto makes none."""
+    for unit in units:
+        for function in unit.functions:
+            file = _inside(root, function.file)
+            if file is None:
+                continue
+            for i, token in enumerate(function.body):
+                if token.text == "goto":
+                    yield Finding(file, token.line, f"goto in {function.name}")
+                if token.text in ("for", "while") and _is_endless(function.body, i):
+                    yield Finding(file, token.line, f"a loop without an end in {function.name}")
+
+
 Node = tuple[str, str]
 """(unit, function); unit is empty for ANYWHERE"""
 
@@ -369,6 +406,7 @@ def check(root: Path) -> list[Finding]:
     units = [read_unit(root, path) for path in paths]
     core = [path for path in paths if (root / "c_core") in path.parents]
     found = [*check_functions(root, units), *check_recursion(root, units)]
+    found += check_loops(root, [unit for unit in units if unit.path in core])
     found += [finding for path in paths for finding in check_arrays(root, path)]
     return sorted({*found, *check_objects(root, core), *check_firmware(root)})
 

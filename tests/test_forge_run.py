@@ -56,6 +56,9 @@ search = { population = 4, generations = 1 }
 [pack]
 rungs = ["lossless", "w4"]
 retries = 0
+
+[gates]
+calibration_error_most = 0.5
 """
 LEVELS = """
 [run]
@@ -81,6 +84,9 @@ margin_most = 0
 epochs_per_level = 6
 advance_at = 0.6
 max_retries = 0
+
+[gates]
+calibration_error_most = 0.5
 """
 CAUGHT = {
     "corrupt-image": "image is whole",

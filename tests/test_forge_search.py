@@ -51,6 +51,7 @@ cycles_most = 0
 
 [gates]
 consistency = 0.5
+calibration_error_most = 0.5
 
 [fit]
 prune = 0.3

@@ -33,6 +33,7 @@ typedef enum {
     SPK_VALUES_BITMAP = 4, /* SPK_SEGMENT_SETS only: uint32 words, index i is bit i % 32 of word i / 32 */
 } spk_values_t;
 
+/* How often a stream is asked for, as its score says. */
 typedef enum { SPK_TIER_HOT = 0, SPK_TIER_WARM = 1, SPK_TIER_COLD = 2 } spk_tier_t;
 
 /* The coding of version 2; an application that never calls spk_segment_version_2 does not link it. */
