@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import engines
+import numpy as np
 import pytest
 from command import run as command
 from forge_homes import CONFIG, Forged
@@ -27,16 +28,18 @@ from streamlit.testing.v1 import AppTest
 from test_page import BROWSERS
 
 import espike.dashboard
-from espike import boards, monitor, selftest
+from espike import boards, flasher, monitor, selftest, transfer
 from espike.board import BoardEngine
-from espike.dashboard import board, browser, editor, figures, machine, overview
+from espike.dashboard import board, browser, common, editor, figures, flashing, machine, overview
 from espike.dashboard.live import Watch
 from espike.engines import network_of
 from espike.flasher import flash
 from espike.forge import config as configs
+from espike.forge.contracts import Model
 from espike.forge.provenance import Numbers, shown
 from espike.forge.registry import Registry
 from espike.forge.report import KEY
+from espike.link import Hello
 from espike_sim.errors import EspikeError
 from espike_sim.random_networks import random_network
 
@@ -117,8 +120,9 @@ def test_details_of_each_phase(page: Callable[[str], AppTest], forged: Forged, r
         whole(labelled(at.radio, "Phase").set_value(phase).run())
         gates = rows[phase].result.gates if rows[phase].result else ()
         assert metrics(at)["status"] == "done"
-        assert metrics(at)["gates passed"] == f"{len(gates)} of {len(gates)}"
-        assert metrics(at)[KEY[phase]] == shown(numbers[KEY[phase]].value)
+        assert metrics(at)["gates passed"] == (f"{len(gates)} of {len(gates)}" if gates else "-")
+        key = numbers[KEY[phase]]
+        assert metrics(at)[key.entry.meaning] == common.with_unit(key)
         if gates:
             assert list(at.dataframe[0].value["value"]) == [gate.value for gate in gates]
         assert len(at.get("plotly_chart")) == len(figures.of_phase(registry, numbers, phase))
@@ -182,7 +186,7 @@ def test_a_damaged_object_is_not_given(forged: Forged, tmp_path: Path) -> None:
 def test_a_configuration_is_saved_where_it_is_valid_alone(page: Callable[[str], AppTest], tmp_path: Path) -> None:
     path = Path(shutil.copy(CONFIG, tmp_path / "some.toml"))
     before = path.read_bytes()
-    at = whole(labelled(page("Configuration").text_input, "Configuration").set_value(str(path)).run())
+    at = whole(labelled(page("Configuration").text_input, "File").set_value(str(path)).run())
     for key, bad, said in (
         ("fit.prune", 1.5, "fit.prune"), ("quant.bits", 9, "quant.bits"), ("run.board", "none", "none"),
         ("adopt.hidden", "many", "adopt.hidden"), ("fit.search.population", 3, "fit.search.population"),
@@ -221,9 +225,141 @@ def test_the_form_has_every_key_and_changes_nothing_by_itself() -> None:
 def test_system(page: Callable[[str], AppTest], forged: Forged, registry: Registry) -> None:
     at = page("System")
     (row,) = [row for row in machine.host_rows(registry) if row["run"] == forged.run[:8]]
-    assert row["rss_max_bytes"] == Numbers(registry, forged.run)["system/host/rss_max_bytes"].value
+    assert row["rss max, MB"] == round(Numbers(registry, forged.run).number("system/host/rss_max_bytes") / 1e6)
     assert set(at.dataframe[1].value["board"]) == set(boards.boards())
     assert metrics(at)["processor"].endswith(" %")
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The native board, at rest with a network of its own and without a key; nobody asked it yet."""
+    monkeypatch.delenv("ESPIKE_KEY", raising=False)
+    flashing.answers().clear()
+    with engines.board_apart("native"):
+        with boards.running("native") as target:
+            flash(target, selftest.pack(random_network(41, "int8", True, areas=5)).data)
+        yield
+
+
+@pytest.fixture
+def model(registry: Registry) -> Model:
+    return registry.models(phase="pack")[0]
+
+
+def hello_of_native() -> Hello:
+    with boards.running("native") as target:
+        return target.link.hello()
+
+
+def crc_of(registry: Registry, model: Model) -> int:
+    assert model.image is not None
+    return transfer.image_crc(registry.get(model.image))
+
+
+def flashed(at: AppTest) -> AppTest:
+    """The page, after the board was asked, what it said was ticked, and the button pressed."""
+    whole(labelled(at.button, "Ask the board").click().run())
+    whole(at.checkbox[0].check().run())
+    return labelled(at.button, "Flash").click().run()
+
+
+def test_a_model_is_flashed_where_that_is_ticked(
+    native: None, page: Callable[[str], AppTest], registry: Registry, model: Model
+) -> None:
+    before, crc = hello_of_native(), crc_of(registry, model)
+    at = page("Model browser")
+    assert "Flash" not in [button.label for button in at.button]
+    whole(labelled(at.button, "Ask the board").click().run())
+    rows = at.dataframe[1].value
+    assert list(rows["image CRC"]) == [f"{before.image_crc:08x}", f"{crc:08x}"]
+    assert list(rows["bytes"]) == [before.image_bytes, model.bytes]
+    assert list(rows["model"]) == ["", model.id]
+    assert (
+        at.checkbox[0].label
+        == f"Replace image {before.image_crc:08x} on native by image {crc:08x}, {model.bytes:,} bytes"
+    )
+    button = labelled(at.button, "Flash")
+    assert button.disabled
+    button.proto.disabled = False  # as somebody might in a browser
+    whole(button.click().run())
+    assert hello_of_native().image_crc == before.image_crc, "not without the tick"
+    whole(at.checkbox[0].check().run())
+    assert not labelled(at.button, "Flash").disabled
+    labelled(at.selectbox, "Model").select_index(2)  # of the phase before fit, whose image pack kept
+    whole(at.run())
+    assert labelled(at.button, "Flash").disabled, "the tick was for another image"
+    labelled(at.selectbox, "Model").select_index(0)
+    whole(at.run().checkbox[0].check().run())
+    whole(labelled(at.button, "Flash").click().run())
+    after = hello_of_native()
+    assert (after.image_crc, after.image_bytes, after.outcome) == (crc, model.bytes, "confirmed")
+    assert (
+        f"native: image {crc:08x} in slot {after.slot}, its trial confirmed; at rest at burst 0" in at.success[0].value
+    )
+    assert list(at.dataframe[1].value["model"]) == [model.id]
+    assert not at.checkbox
+
+
+def test_a_board_with_a_key_refuses_who_has_none(
+    native: None, page: Callable[[str], AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, before = bytes(range(16)), hello_of_native()
+    with boards.running("native") as target:
+        flasher.set_key(target, key, None)
+    try:
+        at = flashed(page("Model browser"))
+        (error,) = at.error
+        assert "has a key" in error.value
+        assert "\n" not in error.value
+        assert hello_of_native().image_crc == before.image_crc
+        (tmp_path / "key").write_text("00" * 16)
+        monkeypatch.setenv("ESPIKE_KEY", str(tmp_path / "key"))
+        at = labelled(at.button, "Flash").click().run()
+        assert "wants its key, and this is not it" in at.error[0].value
+        (tmp_path / "key").write_text(key.hex())
+        whole(labelled(at.button, "Flash").click().run())
+        assert hello_of_native().image_crc != before.image_crc
+    finally:
+        with boards.running("native") as target:
+            flasher.set_key(target, None, key)
+
+
+def test_a_board_that_changed_since_is_not_flashed(
+    native: None, page: Callable[[str], AppTest], registry: Registry, model: Model
+) -> None:
+    at = page("Model browser")
+    whole(labelled(at.button, "Ask the board").click().run())
+    whole(at.checkbox[0].check().run())
+    with boards.running("native") as target:
+        flash(target, selftest.pack(random_network(42, "int8", True, areas=5)).data)
+    at = labelled(at.button, "Flash").click().run()
+    assert at.error[0].value == "board native: holds another image than was said; ask the board again"
+    assert hello_of_native().image_crc != crc_of(registry, model)
+
+
+def test_a_board_that_is_looked_at_is_flashed_too(
+    native: None, page: Callable[[str], AppTest], registry: Registry, model: Model
+) -> None:
+    watch = board.watches()["native"] = Watch("native")
+    try:
+        assert soon(lambda: watch.network is not None)
+        whole(flashed(page("Model browser")))
+        assert not watch.alive
+        watch = board.watches()["native"]
+        assert soon(lambda: watch.hello is not None)
+        assert watch.hello is not None
+        assert watch.hello.image_crc == crc_of(registry, model)
+    finally:
+        board.watches().pop("native").close()
+
+
+def test_a_board_that_does_not_answer_is_one_line(page: Callable[[str], AppTest]) -> None:
+    at = page("Model browser")
+    labelled(at.text_input, "or a port").set_value("/dev/no-such-port").run()
+    at = labelled(at.button, "Ask the board").click().run()
+    (error,) = at.error
+    assert "no such port" in error.value
+    assert "Flash" not in [button.label for button in at.button]
 
 
 @contextmanager
@@ -251,7 +387,11 @@ def test_a_board_is_made_to_run_shown_and_stopped(page: Callable[[str], AppTest]
         assert watch.network is not None
         bursts = list(watch.bursts)
         raster, rates = board.raster(bursts, watch.network.areas)[0], board.rates(bursts, watch.network.areas)[0]
-        assert sum(len(trace.x) for trace in raster.data) == sum(len(ids) for _, ids in bursts) > 0
+        shown, each = raster.data[0], raster.data[0].y[1]
+        for (burst, ids), x, column in zip(bursts, shown.x, shown.z.T, strict=True):
+            assert (x, set(np.flatnonzero(column >= 0))) == (burst, {i // each for i in ids})
+        assert [trace.name for trace in raster.data[1:]] == [area.id for area in watch.network.areas]
+        assert any(ids for _, ids in bursts)
         assert max(rates.data[0].y) > 0
         whole(labelled(at.button, "Stop the run").click().run())
         assert soon(lambda: "stopped" in watch.log[-1])
@@ -353,6 +493,15 @@ class Browser:
         """What a script comes to."""
         return self.tell("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
+    def shows(self, text: str) -> bool:
+        """Does the page, at last?"""
+        return soon(lambda: text in (self.value("document.body.innerText") or ""))
+
+    def press(self, name: str) -> None:
+        """Press the button of a name, where it can be."""
+        found = f"[...document.querySelectorAll('button:enabled')].find(b => b.innerText.trim() === {json.dumps(name)})"
+        assert soon(lambda: self.value(f"(b => b && (b.click(), true))({found})")), name
+
     def close(self) -> None:
         self._stack.close()
         os.killpg(self._process.pid, signal.SIGKILL)  # what is called so may be a script that started it
@@ -364,10 +513,7 @@ def test_the_verb_serves_this_machine_alone(forged: Forged, tmp_path: Path) -> N
         host, port = re.fullmatch(r"http://(127\.0\.0\.1):(\d+)", address).groups()  # type: ignore[union-attr]
         assert listening(int(port)) == {"0100007F"}, "127.0.0.1 alone"
         shown.tell("Page.navigate", url=address)
-        name = f"digits, run {forged.run[:8]}: done"
-        assert soon(lambda: name in (shown.value("document.body.innerText") or "")), shown.value(
-            "document.body.innerText"
-        )
+        assert shown.shows(f"digits, run {forged.run[:8]}: done"), shown.value("document.body.innerText")
         assert soon(lambda: shown.value("document.querySelectorAll('.js-plotly-plot .main-svg').length") >= 2)
         picture = base64.b64decode(shown.tell("Page.captureScreenshot", format="png")["data"])
         assert len(picture) > 40_000, "a page, not a blank"
@@ -380,6 +526,15 @@ def test_the_verb_serves_this_machine_alone(forged: Forged, tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert listening(int(port)) == set()
+
+
+def test_the_test_items_are_presented_in_a_browser(forged: Forged, registry: Registry, tmp_path: Path) -> None:
+    (model,) = registry.models(phase="pack")
+    with closing(Browser(tmp_path / "profile")) as shown, server(forged.home, tmp_path) as (address, _):
+        shown.tell("Page.navigate", url=f"{address}/?page=Model%20browser")
+        shown.press("Simulate on the host")
+        assert shown.shows(f"test items right ({model.metrics['pack/final_accuracy']:.1%},")
+        assert soon(lambda: shown.value("document.querySelectorAll('.js-plotly-plot .heatmaplayer image').length") == 1)
 
 
 def test_the_verb_needs_no_network(tmp_path: Path) -> None:

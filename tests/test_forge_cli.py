@@ -126,7 +126,8 @@ def test_a_model_is_shown_presented_and_saved(forged: Forged, tmp_path: Path) ->
     assert forge(forged.home, "models", "sim", PACKED, "--data", data, "--json").json["right"] == tried["right"]
     assert f"{tried['right']} of 360 right" in forge(forged.home, "models", "sim", PACKED).out
     saved = forge(forged.home, "models", "save", PACKED, tmp_path / "saved")
-    assert [Path(line).name for line in saved.out.split()] == ["master.npz", "image.spk", "image.quantized.npz"]
+    names = ["master.npz", "image.spk", "image.toml", "profile.json", "image.quantized.npz"]
+    assert [Path(line).name for line in saved.out.split()] == names
     image = tmp_path / "saved" / "image.spk"
     assert network.load_quantized(image, Options()).hash == network.load_image(image).network_hash
     classified = command("classify", image, data, "--json", cwd=tmp_path).json

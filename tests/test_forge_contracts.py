@@ -33,10 +33,17 @@ from espike.forge.contracts import (
     RequiredObjects,
     SynapseRange,
 )  # fmt: skip
+from espike.forge.deployment import Deployment, Profile
 from espike_sim.errors import EspikeError
 
 GOLDEN = Path(__file__).parent / "golden_forge"
-KINDS: dict[str, type] = {"model": Model, "handoff": Handoff, "phase-result": PhaseResult}
+KINDS: dict[str, type] = {
+    "model": Model, "handoff": Handoff, "phase-result": PhaseResult, "deployment": Deployment, "profile": Profile,
+}  # fmt: skip
+OPEN = ("metrics", "artefacts", "sections")
+"""Objects with keys of any name."""
+NULL = ("specialization", "master", "image", "flash_most", "ram_most")
+"""May be null, in some record."""
 MASTER, IMAGE = "ab" * 32, "cd" * 32
 AT = datetime(2026, 3, 1, 12, 30, 5, tzinfo=UTC)
 FORMATS = FormatChecker(["uuid"])
@@ -201,10 +208,10 @@ def mutations(data: Any) -> list[tuple[str, Any]]:
     for path in places(data):
         value, parent = _at(data, path), path[:-1]
         free = "metrics" in parent or "artefacts" in parent
-        if isinstance(value, dict) and path[-1:] not in [("metrics",), ("artefacts",)]:
+        if isinstance(value, dict) and path[-1:] not in [(name,) for name in OPEN]:
             made.append((f"{path} + key", partial(_at, path=path), lambda node: node.update(further=1)))
         if path and not (free and isinstance(value, int | float | str) and "artefacts" not in parent):
-            for worse in ([[value]], None if path[-1] not in ("specialization", "master", "image") else {"a": 1}):
+            for worse in ([[value]], None if path[-1] not in NULL else {"a": 1}):
                 made.append((f"{path} = {worse}", partial(_at, path=parent), partial(_put, key=path[-1], value=worse)))
         if path and path[-1] in required and isinstance(_at(data, parent), dict) and not free:
             made.append((f"del {path}", partial(_at, path=parent), partial(_del, key=path[-1])))

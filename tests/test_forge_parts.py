@@ -10,8 +10,7 @@ import pytest
 
 from espike import selftest, train
 from espike.forge import behaviour, merge, shrink, statistics
-from espike.forge.context import with_bits
-from espike.forge.rounded import dequantized
+from espike.forge.rounded import dequantized, with_bits
 from espike.forge.subject import Subject
 from espike.quantize import quantize
 from espike_sim import connectome

@@ -71,7 +71,18 @@ def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     """Write meta and arrays to `path`, whole or not at all. Raises: EspikeError where it cannot."""
     text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
     with whole(path) as file:
-        np.savez(file, allow_pickle=False, **{"meta": text, **arrays})
+        write(file, {"meta": text, **arrays})
+
+
+def write(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as an uncompressed npz: what numpy.savez writes, without what versions of Python differ in."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            kept = np.asarray(array, order="C")
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.file_size = kept.nbytes  # numpy leaves it open, and the member becomes one of Zip64
+            with archive.open(member, "w") as stream:
+                np.lib.format.write_array(stream, kept, allow_pickle=False)
 
 
 def load(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Arrays]:

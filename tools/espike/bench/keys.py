@@ -14,6 +14,7 @@ from . import (
     agreement,
     code,
     fidelity,
+    forge,
     growth,
     instructions,
     native,
@@ -46,6 +47,7 @@ class Bench:
     """Called with what a key that takes long does next."""
     races: dict[str, tuple[float, list[speed.Rate]] | None] = field(default_factory=dict)
     peer_races: dict[str, peers.Race] = field(default_factory=dict)
+    forges: dict[str, forge.Forged] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     """Why keys without a figure have none, as far as it is known."""
 
@@ -81,6 +83,13 @@ class Bench:
     def segment_times(self) -> dict[str, float] | None:
         """Nanoseconds of the segment codec on this machine."""
         return segments.times(self.folder)
+
+    def forged(self, name: str) -> forge.Forged:
+        """A run of the forge, once."""
+        if name not in self.forges:
+            self.tell(f"forge {name}")
+            self.forges[name] = forge.forged(name, self.folder)
+        return self.forges[name]
 
     def race(self, name: str) -> tuple[float, list[speed.Rate]] | None:
         """The host engine against the plain loop on one of networks.PEERS."""
@@ -320,6 +329,44 @@ def _event_keys(core: str) -> Iterator[Key]:
         yield Key(f"{core}_instr_per_event_{kind}", "instructions", goal, "<=", about, take(_per_event(kind)))
 
 
+def _forged(name: str, metric: str, scale: float = 1.0) -> Callable[[Bench], Number | None]:
+    def take(bench: Bench) -> Number | None:
+        found = bench.forged(name).metric(metric)
+        return None if found is None else scale * found
+
+    return take
+
+
+def _forge_keys() -> list[Key]:
+    made = []
+    for name in ("digits", "gestures"):
+        made += [
+            Key(f"forge_compression_{name}", "x", 8, ">=", "12 B per synapse of the adopted network over the image",
+                _forged(name, "pack/total_compression_ratio"), full=True),
+            Key(f"forge_accuracy_change_{name}", "points", -0.5, ">=", "of the last image, against the adopted network",
+                _forged(name, "pack/accuracy_vs_phase1", 100), full=True),
+            Key(f"forge_search_{name}", "share", None, "", "hypervolume that the search reached",
+                _forged(name, "fit/search/hypervolume"), full=True),
+            Key(f"forge_random_{name}", "share", None, "", "hypervolume of as many random networks",
+                _forged(name, "fit/search/random_hypervolume"), full=True),
+        ]  # fmt: skip
+    return [
+        *made,
+        Key("forge_seconds_digits", "s", 600, "<=", "from candidates to a verified image",
+            lambda bench: bench.forged("digits").seconds, full=True),
+        Key("forge_devices_solved", "share", 0.85, ">=", "episodes of four devices in a closed loop",
+            _forged("devices", "train/tool_use_success_rate"), full=True),
+        Key("forge_devices_held_out", "share", None, "", "the same of a device that was never trained on",
+            _forged("devices", "tune/solve_rate_held_out"), full=True),
+        Key("forge_match_calibration_error", "share", 0.05, "<=", "of the confidence, level 4 of the graded suite",
+            _forged("match", "train/calibration/ece"), full=True),
+        Key("forge_match_bursts_saved", "share", 0.2, ">=", "by the early exit, there",
+            _forged("match", "settle/bursts_saved"), full=True),
+        Key("forge_match_settle_change", "points", -0.5, ">=", "what that does to accuracy",
+            _forged("match", "settle/accuracy_improvement", 100), full=True),
+    ]  # fmt: skip
+
+
 KEYS: tuple[Key, ...] = (
     Key("ram_bytes_per_neuron_lif", "B", 4.5, "<=", "RAM of a plain LIF neuron, int8, N = 1,000",
         lambda bench: sizes.plain_ram_bytes("int8")),
@@ -432,6 +479,7 @@ KEYS: tuple[Key, ...] = (
     *(key for name in trained.MODELS for key in _trained_keys(name)),
     *_plan_keys(),
     *(key for name in ("100", "1000", "10000") for key in _recurrent_keys(name)),
+    *_forge_keys(),
     Key("engines_equal_bursts", "bursts", 100_000, ">=", "bursts in which all engines had equal state hashes",
         lambda bench: agreement.engines_equal_bursts(bench.boards, full=bench.full)),
 )  # fmt: skip

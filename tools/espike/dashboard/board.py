@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.colors import qualitative
 
 from espike_sim.connectome import Area
 
 from .. import ports
 from ..boards import boards
 from ..monitor import Status
-from .common import plot, table
+from .common import facts, plot, table
 from .figures import bars, figure, lines
 from .live import Watch
 
 REFRESH_S = 1
-POINTS_MOST = 5000
-"""Spikes that a raster shows."""
-COUNTED = ("burst", "bursts_per_s", "spikes", "saturations", "overruns", "link_errors", "dropped", "burst_us_mean")
+ROWS_MOST = 250
+"""Of a raster: it has no more pixels."""
+COLOURS = qualitative.D3
+COUNTED = {
+    "burst": "burst", "bursts_per_s": "bursts/s", "burst_us_mean": "us a burst", "spikes": "spikes",
+    "saturations": "saturations", "overruns": "overruns", "link_errors": "link errors", "dropped": "dropped",
+}  # fmt: skip
+"""What is shown of a status, and how it is called."""
 Bursts = Sequence[tuple[int, list[int]]]
 
 
@@ -42,11 +49,8 @@ def _close(kept: dict[str, Watch]) -> None:
 
 def show(_: Path) -> None:
     """The page."""
-    left, right = st.columns(2)
-    name = left.selectbox("Board", names())
-    target = right.text_input("or a port", placeholder="/dev/ttyUSB0, socket://host:port") or name
+    target = chosen()
     if target is None:
-        st.info("No board is ready here: espike boards")
         return
     watch = watches().get(target)
     if watch is None or not watch.alive:
@@ -63,10 +67,37 @@ def show(_: Path) -> None:
         _live(watch)
 
 
-def names() -> list[str]:
-    """Boards of this machine that can be started, the quickest first, and USB ports."""
+@contextmanager
+def free(target: str) -> Iterator[None]:
+    """Nobody here looks on at a board for a while; who did does again afterwards."""
+    kept = watches()
+    watch = kept.get(target)
+    if watch is None or not watch.alive:
+        yield
+        return
+    watch.close()
+    try:
+        yield
+    finally:
+        kept[target] = Watch(target)
+
+
+def chosen() -> str | None:
+    """The board, by name or port, that a person chose; None: there is none, which the page says."""
+    left, right = st.columns(2)
+    known = targets()
+    name = left.selectbox("Board", list(known), format_func=lambda name: known[name])
+    target = right.text_input("or a port", placeholder="/dev/ttyUSB0, socket://host:port") or name
+    if target is None:
+        st.info("No board is ready here: espike boards")
+    return target
+
+
+def targets() -> dict[str, str]:
+    """Boards of this machine that can be started, the quickest first, and USB ports, each with its title."""
     ready = sorted((b for b in boards().values() if b.state == "ready"), key=lambda b: b.data["kind"] != "native")
-    return [board.name for board in ready] + [port.name for port in ports.listed()]
+    found = [(board.name, board.title) for board in ready] + [(port.name, port.title) for port in ports.listed()]
+    return {name: f"{name}: {title}" if title else name for name, title in found}
 
 
 def _controls(watch: Watch) -> None:
@@ -83,18 +114,22 @@ def _controls(watch: Watch) -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _live(watch: Watch) -> None:
-    bursts, statuses, areas = list(watch.bursts), list(watch.statuses), watch.network.areas if watch.network else ()
+    areas = watch.network.areas if watch.network else ()
+    bursts, statuses = list(watch.bursts), list(watch.statuses)
     if statuses:
-        shown = [statuses[-1].as_json()[name] for name in COUNTED]
-        for column, name, value in zip(st.columns(len(COUNTED)), COUNTED, shown, strict=True):
-            column.metric(name.replace("_", " "), f"{value:,.5g}" if isinstance(value, float) else f"{value:,}")
-    if bursts:
+        said = statuses[-1].as_json()
+        facts({title: _number(said[name]) for name, title in COUNTED.items()})
+    if bursts and areas:
         plot([*raster(bursts, areas), *rates(bursts, areas)], "board ")
     plot(spikes(statuses), "board ")
     left, right = st.columns([2, 1])
-    left.code("\n".join(list(watch.log)[-15:]) or "nothing was said yet")
+    left.code("\n".join(list(watch.log)[-15:]) or "nothing was said yet", None, wrap_lines=True)
     with right.expander("Hello and state"):
         table(said_rows(watch))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def said_rows(watch: Watch) -> list[dict[str, Any]]:
@@ -104,18 +139,24 @@ def said_rows(watch: Watch) -> list[dict[str, Any]]:
 
 
 def raster(bursts: Bursts, areas: Sequence[Area]) -> list[go.Figure]:
-    """A point per spike of the last bursts, a colour per area; of very many the newest."""
-    left, first = POINTS_MOST, len(bursts)
-    while first and left >= len(bursts[first - 1][1]):
-        first -= 1
-        left -= len(bursts[first][1])
-    x = np.array([burst for burst, ids in bursts[first:] for _ in ids], np.int64)
-    y = np.array([i for _, ids in bursts[first:] for i in ids], np.int64)
+    """Who fired, a column a burst, a colour an area; of many neurons several a row.
+
+    One picture: a browser does not draw thousands of points every second.
+    """
+    each = -(-sum(area.count for area in areas) // ROWS_MOST) or 1
+    z = np.full((sum(area.count for area in areas) // each + 1, len(bursts)), np.nan, np.float32)
+    firsts = [area.first for area in areas]
+    for column, (_, fired) in enumerate(bursts):
+        ids = np.array(fired, np.int64)
+        z[ids // each, column] = np.searchsorted(firsts, ids, "right") - 0.5
     made = figure("Who fired", "burst", "neuron")
-    made.update_layout(xaxis_range=[bursts[0][0] - 0.5, bursts[-1][0] + 0.5])
-    for area in areas:
-        inside = (y >= area.first) & (y < area.first + area.count)
-        made.add_scatter(x=x[inside], y=y[inside], name=area.id, mode="markers", marker={"size": 4})
+    made.add_heatmap(
+        z=z, x=[burst for burst, _ in bursts], y=np.arange(len(z)) * each, zmin=0, zmax=len(areas), showscale=False,
+        colorscale=[(at / len(areas), COLOURS[i % len(COLOURS)]) for i in range(len(areas)) for at in (i, i + 1)],
+        hoverongaps=False, hovertemplate="burst %{x}, neuron %{y}<extra></extra>",
+    )  # fmt: skip
+    for i, area in enumerate(areas):  # the legend
+        made.add_scatter(x=[None], y=[None], name=area.id, mode="markers", marker={"color": COLOURS[i % len(COLOURS)]})
     return [made]
 
 

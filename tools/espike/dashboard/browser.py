@@ -9,10 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from ..forge import contracts, models, views
+from ..forge import catalogue, contracts, models, views
 from ..forge.contracts import PHASES, Model
+from ..forge.provenance import shown
 from ..forge.registry import Registry
 from ..forge.statistics import wilson
+from . import flashing
 from .common import plot, table
 from .figures import confusion
 
@@ -25,13 +27,14 @@ def show(folder: Path) -> None:
         phase = right.selectbox("Phase", ["all", *PHASES])
         found = matching(registry.models(phase=None if phase == "all" else phase), text)
         if not found:
-            st.info("No such model.")
+            st.info("No such model." if text or phase != "all" else "No model yet: a run makes them.")
             return
         active = {model.id for model in registry.promoted()}
         table(model_rows(found, active))
         model = st.selectbox("Model", found[::-1], format_func=lambda model: model.id)
         _files(folder, registry, model)
         _answers(registry, model)
+        flashing.show(registry, model)
         _record(registry, model)
 
 
@@ -47,12 +50,13 @@ def _files(folder: Path, registry: Registry, model: Model) -> None:
 def _record(registry: Registry, model: Model) -> None:
     found = views.model_details(registry, model)
     metrics, lineage = found.pop("metrics"), found.pop("lineage")
+    lineage.sort(key=lambda pair: PHASES.index(pair[0].partition("_")[0]))
     table([{"model": child, "from": parent} for child, parent in lineage], "lineage")
-    left, right = st.columns(2)
-    left.subheader("Record")
-    left.json(contracts.write(found).decode())
-    right.subheader("Metrics")
-    right.json(metrics)
+    with st.expander("Metrics"):
+        table([{"metric": name, "value": shown(value), "unit": catalogue.match(name).unit, "meaning":
+                catalogue.match(name).meaning} for name, value in metrics.items()])  # fmt: skip
+    with st.expander("Record"):
+        st.json(contracts.write(found).decode())
 
 
 def _answers(registry: Registry, model: Model) -> None:

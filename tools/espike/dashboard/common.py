@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,10 +12,13 @@ import streamlit as st
 
 from espike_sim.errors import EspikeError
 
-from ..forge.registry import Registry
+from ..forge.provenance import shown
+from ..forge.registry import Metric
 from ..forge.rows import Run
 
 PLOT = {"displaylogo": False, "displayModeBar": False}
+ROW_PX, ROWS_MOST = 35, 15
+"""Of a table: height, and how many are seen without scrolling."""
 
 
 @contextmanager
@@ -39,17 +43,44 @@ def table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
         return
     if title:
         st.subheader(title.capitalize())
-    st.dataframe(list(rows), hide_index=True)
+    height = ROW_PX * (min(len(rows), ROWS_MOST) + 1) + 2
+    st.dataframe(list(rows), height=height, hide_index=True, column_config=_formats(rows))
 
 
-def choose_run(registry: Registry) -> Run | None:
-    """The run that is chosen; None: there is none, which the page says."""
-    runs = registry.runs()
-    if not runs:
-        st.info("No run yet: espike forge run CONFIG.toml")
-        return None
-    return st.selectbox("Run", runs, format_func=_named)
+def _formats(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Whole numbers with their thousands apart, others with four digits."""
+    made = {}
+    for name in rows[0]:
+        kinds = {type(row[name]) for row in rows if row.get(name) is not None}
+        if kinds and kinds <= {int, float}:
+            made[name] = st.column_config.NumberColumn(format="localized" if kinds == {int} else "%.4g")
+    return made
 
 
-def _named(run: Run) -> str:
-    return f"{run.run[:8]} {run.name}, {run.status}, {run.started[:19]}"
+def facts(found: Mapping[str, str]) -> None:
+    """Names and values in large letters, side by side."""
+    for column, (name, value) in zip(st.columns(len(found) or 1), found.items(), strict=False):
+        column.metric(name, value)
+
+
+def no_run(folder: Path) -> None:
+    """What a newcomer is told."""
+    st.info(f"No run yet: espike forge run CONFIG.toml --home {folder}")
+    st.caption("The sources have configurations: examples/digits.toml with --quick takes about a minute.")
+
+
+def began(run: Run) -> str:
+    """When a run began, UTC, to the second."""
+    return run.started[:19].replace("T", " ")
+
+
+def gates(row: Mapping[str, Any]) -> str:
+    """How many gates of a phase passed; a dash where it has none."""
+    judged = [gate["passed"] for gate in row["gates"]]
+    return f"{sum(judged)} of {len(judged)}" if judged else "-"
+
+
+def with_unit(metric: Metric) -> str:
+    """A value for people, with its unit where it has one."""
+    unit = {"1": "", "ratio": "", "count": "", "byte": "bytes"}.get(metric.entry.unit, metric.entry.unit)
+    return f"{shown(metric.value)} {unit}".strip()

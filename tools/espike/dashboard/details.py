@@ -10,19 +10,23 @@ import streamlit as st
 from ..forge import views
 from ..forge.contracts import PHASES
 from ..forge.models import last_of
-from ..forge.provenance import Numbers, shown, source
+from ..forge.provenance import Numbers, shown, source, tip
 from ..forge.registry import Registry
 from ..forge.report import KEY
-from .common import choose_run, plot, table
+from .common import began, gates, no_run, plot, table, with_unit
 from .figures import ladder_rows, of_phase
 
 
 def show(folder: Path) -> None:
     """The page."""
     with Registry.open(folder) as registry:
-        run = choose_run(registry)
-        if run is None:
+        runs = registry.runs()
+        if not runs:
+            no_run(folder)
             return
+        run = st.selectbox(
+            "Run", runs, format_func=lambda run: f"{run.name}, {began(run)} UTC, {run.status}, {run.run[:8]}"
+        )
         phase = st.radio("Phase", PHASES, horizontal=True)
         row = next(row for row in views.phase_table(registry, run) if row["phase"] == phase)
         numbers = Numbers(registry, run.run)
@@ -38,20 +42,20 @@ def show(folder: Path) -> None:
 
 
 def _head(row: dict[str, Any], numbers: Numbers) -> None:
-    key = KEY[row["phase"]]
-    facts = [("status", row["status"]), ("duration", f"{row['seconds']:.1f} s"),
-             ("gates passed", f"{sum(g['passed'] for g in row['gates'])} of {len(row['gates'])}")]  # fmt: skip
-    facts += [(key, shown(numbers[key].value))] if key in numbers else []
-    for column, (name, value) in zip(st.columns(len(facts)), facts, strict=True):
+    key, columns = KEY[row["phase"]], st.columns([1, 1, 1, 3])
+    facts = {"status": row["status"], "duration": f"{row['seconds']:.1f} s", "gates passed": gates(row)}
+    for column, (name, value) in zip(columns, facts.items(), strict=False):
         column.metric(name, value)
+    if key in numbers:
+        columns[-1].metric(numbers[key].entry.meaning, with_unit(numbers[key]), help=tip(numbers[key]))
     if row["reason"]:
         st.warning(row["reason"])
 
 
 def gate_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Gates as a table."""
-    return [{"gate": g["gate"], "metric": g["metric"], "value": g["value"], "limit": g["limit"],
-             "": "passed" if g["passed"] else f"missed: {g['action'] or 'nothing followed'}"}
+    return [{"gate": g["gate"].replace("_", " "), "metric": g["metric"], "value": g["value"], "limit": g["limit"],
+             "verdict": "passed" if g["passed"] else f"missed: {g['action'] or 'nothing followed'}"}
             for g in row["gates"]]  # fmt: skip
 
 

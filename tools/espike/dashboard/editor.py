@@ -104,7 +104,7 @@ def save(path: Path, text: str) -> None:
 
 def show(_: Path) -> None:
     """The page."""
-    name = st.text_input("Configuration", placeholder="path of a TOML file, such as examples/digits.toml")
+    name = st.text_input("File", placeholder="path of a TOML file, such as examples/digits.toml")
     if not name:
         return
     path = Path(name).expanduser()

@@ -22,6 +22,7 @@ def figure(title: str, x: str, y: str) -> go.Figure:
     made.update_layout(
         title=title, xaxis_title=x, yaxis_title=y, height=340, margin={"l": 10, "r": 10, "t": 60, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, uirevision=title,
+        xaxis_separatethousands=True, yaxis_separatethousands=True,
     )  # fmt: skip
     return made
 
@@ -39,6 +40,8 @@ def lines(
     if whole:
         most = max((x for points in series.values() for x, *_ in points), default=0)
         made.update_xaxes(tickformat=",d", dtick=1 if most <= 20 else None)
+    if y == "share" and all(0 <= share <= 1 for points in series.values() for _, share, _ in points):
+        made.update_yaxes(minallowed=-0.02, maxallowed=1.02)
     made.update_layout(showlegend=len(made.data) > 1)
     return [made] if made.data else []
 

@@ -106,26 +106,31 @@ class Watch:
         if self.hello.running:
             self._say("it runs, and is only looked at: its records go to whoever began the run")
             self._take(monitor.attach(target.link, self.hello, interval_s=INTERVAL_S, until=self._is_over))
-        elif self._wanted is not None and self.network is not None:
-            self._run(target, self.network, *self._wanted)
+        elif self._wanted is not None:
+            self._run(target, *self._wanted)
         else:
             self._wake.wait(1.0)
             self._wake.clear()
 
     def _meet(self, target: Running, hello: Hello) -> None:
+        self.bursts.clear()  # before: who has the network has no bursts of another
         self.network = engines.network_of(target) if hello.has_image else None
-        holds = f"network {hello.network_hash[:12]}" if hello.has_image else "no network: espike flash puts one on it"
+        areas = ", ".join(f"{area.id} {area.count}" for area in self.network.areas) if self.network else ""
+        holds = f"network {hello.network_hash[:12]}, neurons: {areas}" if areas else "no network: flash a model"
         self._say(f"{hello.board}, started by {hello.reset_cause}: {holds}")
 
-    def _run(self, target: Running, network: Network, stimuli: tuple[str, ...], period_us: int) -> None:
+    def _run(self, target: Running, stimuli: tuple[str, ...], period_us: int) -> None:
         self._wanted = None
+        if self.network is None:
+            self._say("nothing runs: the board holds no network")
+            return
         self.bursts.clear()
         self.statuses.clear()
         self._say(f"runs, {period_us} us a burst{' with ' if stimuli else ''}{' '.join(stimuli)}")
         engine = _Tapped(target, self)
         try:
             self._take(monitor.watch(
-                engine, network, stimuli, bursts=None, period_us=period_us, interval_s=INTERVAL_S,
+                engine, self.network, stimuli, bursts=None, period_us=period_us, interval_s=INTERVAL_S,
                 until=self._is_over, leaves=not stimuli,
             ))  # fmt: skip
         except EspikeError as error:

@@ -15,12 +15,13 @@ import streamlit as st
 from .. import ports
 from ..boards import boards
 from ..forge import monitor
-from ..forge.registry import Registry
+from ..forge.contracts import Value
+from ..forge.registry import Metric, Registry
 from .board import said_rows, watches
-from .common import plot, table
+from .common import facts, plot, table
 from .figures import lines
 
-REFRESH_S = 2
+REFRESH_S, FIRST_S = 2, 0.2
 SAMPLES = 150
 Samples = Sequence[tuple[float, monitor.Sample]]
 """Seconds, and what was there."""
@@ -47,15 +48,14 @@ def show(folder: Path) -> None:
 def _now(folder: Path) -> None:
     kept = st.session_state.setdefault("samples", deque(maxlen=SAMPLES))
     if not kept:
-        psutil.cpu_percent(0.1)  # the first call has nothing to compare with
+        psutil.cpu_percent()  # the first call has nothing to compare with
+        time.sleep(FIRST_S)
     kept.append((time.time(), monitor.sample(psutil.Process(), folder)))
     now = kept[-1][1]
-    facts = {
-        "processor": f"{now.cpu_percent:.0f} %", "memory": f"{now.ram_bytes / 1e9:.2f} GB",
-        "this server": f"{now.rss_bytes / 1e6:.0f} MB", "disk free": f"{now.disk_free_bytes / 1e9:.1f} GB",
-    }  # fmt: skip
-    for column, (name, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
-        column.metric(name, value)
+    facts({
+        "processor": f"{now.cpu_percent:.0f} %", "memory in use": f"{now.ram_bytes / 1e9:.2f} GB",
+        "of that this server": f"{now.rss_bytes / 1e6:.0f} MB", "disk free": f"{now.disk_free_bytes / 1e9:.1f} GB",
+    })  # fmt: skip
     plot(charts(list(kept)), "now ")
 
 
@@ -64,21 +64,32 @@ def charts(samples: Samples) -> list[go.Figure]:
     last = samples[-1][0] if samples else 0.0
     cpu = [(at - last, s.cpu_percent, f"{s.cpu_percent:.0f} %") for at, s in samples]
     ram = [(at - last, s.ram_bytes / 1e9, f"{s.ram_bytes:,} bytes") for at, s in samples]
-    return [*lines("Processor", {"%": cpu}, "s", "%", whole=False),
-            *lines("Memory", {"GB": ram}, "s", "GB", whole=False)]  # fmt: skip
+    made = [*lines("Processor", {"%": cpu}, "time, s", "%", whole=False),
+            *lines("Memory in use", {"GB": ram}, "time, s", "GB", whole=False)]  # fmt: skip
+    for one, most in zip(made, (100, psutil.virtual_memory().total / 1e9), strict=False):
+        one.update_yaxes(range=[0, 1.03 * most])
+    return made
 
 
 def host_rows(registry: Registry) -> list[dict[str, Any]]:
     """`system/host/*` of each run, as a table."""
     rows = []
     for run in registry.runs():
-        found = {m.name.rpartition("/")[2]: m.value for _, m in registry.metrics(run.run, prefix="system/host/")}
+        found = dict(_host_value(m) for _, m in registry.metrics(run.run, prefix="system/host/"))
         if found:
-            rows.append({"run": run.run[:8], "name": run.name, "s": round(run.seconds, 1), **found})
+            rows.append({"name": run.name, "run": run.run[:8], "duration, s": round(run.seconds, 1), **found})
     return rows
+
+
+def _host_value(metric: Metric) -> tuple[str, Value]:
+    name = metric.name.rpartition("/")[2]
+    if metric.entry.unit == "byte":
+        return f"{name.removesuffix('_bytes').replace('_', ' ')}, MB", round(float(metric.value) / 1e6)
+    return name.replace("_percent", ", %"), metric.value
 
 
 def board_rows() -> list[dict[str, Any]]:
     """The boards, as `espike boards` lists them."""
-    return [{"board": b.name, "RAM": b.ram_bytes, "flash": b.flash_bytes, "state": b.state, "what": b.title}
-            for b in sorted(boards().values(), key=lambda b: (b.state != "ready", b.name))]  # fmt: skip
+    found = sorted(boards().values(), key=lambda board: (board.state != "ready", board.name))
+    return [{"board": b.name, "RAM, bytes": b.ram_bytes, "flash, bytes": b.flash_bytes, "state": b.state,
+             "what": b.title} for b in found]  # fmt: skip

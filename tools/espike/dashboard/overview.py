@@ -20,7 +20,7 @@ from ..forge.registry import Metric, Registry
 from ..forge.report import FACTS, KEY
 from ..forge.rows import Run
 from ..forge.statistics import Interval, wilson
-from .common import plot, table, told
+from .common import began, facts, gates, no_run, plot, table, told, with_unit
 from .figures import figure, lines, number
 
 REFRESH_S = 5
@@ -46,7 +46,7 @@ def _live(folder: Path) -> None:
     with told(), Registry.open(folder) as registry:
         runs = registry.runs()
         if not runs:
-            st.info(f"No run yet in {folder}: espike forge run CONFIG.toml")
+            no_run(folder)
             return
         run = runs[0]
         rows = views.phase_table(registry, run)
@@ -56,27 +56,23 @@ def _live(folder: Path) -> None:
         if run.reason:
             st.warning(run.reason)
         numbers = Numbers(registry, run.run)
-        _facts(facts(numbers))
+        facts({name: shown(numbers[key].value) for name, key in FACTS if key in numbers})
         _cards(rows, numbers)
         with st.expander("Log", expanded=run.status == "running"):
-            st.code("\n".join(f"{log.at[11:19]} {log.phase:7} {log.text}" for log in registry.logs(run.run)[-12:]))
-
-
-def _facts(found: list[tuple[str, str]]) -> None:
-    for column, (name, value) in zip(st.columns(max(1, len(found))), found, strict=False):
-        column.metric(name, value)
+            st.code(
+                "\n".join(f"{log.at[11:19]} {log.phase:7} {log.text}" for log in registry.logs(run.run)[-12:]), None
+            )
 
 
 def _cards(rows: list[dict[str, Any]], numbers: Numbers) -> None:
     for first in range(0, len(rows), 4):
         for column, row in zip(st.columns(4), rows[first : first + 4], strict=True):
-            with column.container(border=True):
-                passed = sum(gate["passed"] for gate in row["gates"])
+            with column.container(border=True, height="stretch"):
                 st.markdown(f"**{row['phase']}**: {row['status']}")
-                st.caption(f"{row['seconds']:.1f} s, {passed} of {len(row['gates'])} gates passed")
+                st.caption(f"{row['seconds']:.1f} s, gates passed: {gates(row)}")
                 key = KEY[row["phase"]]
                 if key in numbers:
-                    st.markdown(f"**{shown(numbers[key].value)}** {numbers[key].entry.meaning}")
+                    st.markdown(f"**{with_unit(numbers[key])}** {numbers[key].entry.meaning}")
                 if row["reason"]:
                     st.caption(row["reason"])
 
@@ -93,15 +89,11 @@ def elapsed(run: Run) -> float:
     return run.seconds + (datetime.now(UTC) - datetime.fromisoformat(run.started)).total_seconds()
 
 
-def facts(numbers: Numbers) -> list[tuple[str, str]]:
-    """The report's facts that are measured."""
-    return [(name, shown(numbers[key].value)) for name, key in FACTS if key in numbers]
-
-
 def run_rows(runs: list[Run]) -> list[dict[str, Any]]:
     """Runs as a table."""
-    return [{"run": run.run[:8], "name": run.name, "status": run.status, "began": run.started[:19],
-             "s": round(elapsed(run), 1), "seed": run.seed, "reason": run.reason} for run in runs]  # fmt: skip
+    return [{"name": run.name, "run": run.run[:8], "status": run.status, "began, UTC": began(run),
+             "duration, s": round(elapsed(run), 1), "seed": run.seed, "reason": run.reason}
+            for run in runs]  # fmt: skip
 
 
 def sizes(registry: Registry, run: str) -> list[Any]:

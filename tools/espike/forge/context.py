@@ -17,16 +17,16 @@ import numpy as np
 from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
 
-from .. import calibration, levels, presentations, selftest, train
-from ..quantize import quantize
+from .. import selftest, train
 from .config import Config, fingerprint
 from .contracts import Metrics, Model, Verdict
-from .measures import MEASURES, examples_bytes, examples_of, master_bytes, master_of
+from .measures import MEASURES, examples_bytes, examples_of, master_bytes, master_of, recorded
 from .registry import Metric, Registry
+from .rounded import as_integers, bits_of
 from .rows import Step
 from .tasks import Suite, Task, join
 
-STEPS = 1
+STEPS = 2
 """Part of every key: raised where what steps compute changes."""
 SABOTAGES = ("corrupt-image", "poison-update", "inflate-weights", "no-replay", "small-board", "stuck-output")
 """What `--sabotage` may break, so that a gate must catch it."""
@@ -130,6 +130,13 @@ class Context:
             self.registry.metric(self.run, self.phase, metric)
         return value
 
+    def learned(self, name: str, history: str, curves: Mapping[str, str], first: int = 0) -> None:
+        """Log what the history of a training has of each epoch, from `first` on, by {name of the metric: key}."""
+        epochs = json.loads(self.get(history))["epochs"]
+        for epoch in range(epochs):
+            for metric, key in curves.items():
+                self.measure(f"{name}/epoch/{first + epoch}/{metric}", recorded, history, path=[key, epoch])
+
     def timed(self, name: str, seconds: float) -> None:
         """Log a time: no hash and no gate sees it."""
         self.registry.metric(self.run, self.phase, Metric(f"{self.phase}/{name}", seconds, "clock"))
@@ -198,18 +205,11 @@ class Context:
                   "weights": weights}  # fmt: skip
 
         def pack() -> Computed:
-            c = with_bits(master_of(self.get(master)), bits) if bits is not None else master_of(self.get(master))
-            some = self._calibration(c, calibrated) if calibrated and precision == "int8" else None
-            packed = selftest.pack(levels.reduce(quantize(c, precision, some), weights))
+            raw = examples_of(self.get(calibrated)).raw if calibrated else None
+            packed = selftest.pack(as_integers(self.master(master), precision, bits, raw, share, weights))
             return {"image": self.put(packed.data)}, {"report": packed_report(packed)}
 
         return self.step(f"image{f'/{name}' if name else ''}", inputs, pack).outputs["image"]
-
-    def _calibration(self, c: Connectome, key: str) -> calibration.Calibration:
-        assert c.senses is not None
-        raw = examples_of(self.get(key)).raw
-        shown = presentations.Presentations(raw, c.senses, c.areas, None, ()).part(self.config.quant.calibrate)
-        return calibration.calibrate(c, shown.stimuli(), shown.bursts, len(shown))
 
     def trained(
         self, name: str, master: str, data: tuple[str, str], schedule: train.Schedule, *, bits: int | None = None
@@ -227,7 +227,8 @@ class Context:
             made = train.train(train.of(c, name), self.data(*data), schedule, widths, tell)
             history = {
                 "losses": made.losses, "accuracies": made.accuracies, "validation": made.test_accuracies,
-                "bits": bits, "epochs": len(made.losses),
+                "validation_losses": made.test_losses, "rates": made.rates, "norms": made.norms, "noise": made.noise,
+                "bits": bits, "epochs": len(made.losses), "steps": schedule.plan(self.data(*data))[2],
             }  # fmt: skip
             return {"master": self.put_master(made.connectome), "history": self.put_json(history)}, {}
 
@@ -279,19 +280,6 @@ class Context:
         """What a model becomes."""
         name = model.name.removeprefix(self.config.run.name + "_")
         return replace(Draft(name, master, image, model.specialization, (model.id,)), **changes)
-
-
-def bits_of(c: Connectome, bits: int) -> dict[str, int]:
-    """Area id -> bits of the weights into it, of all areas that weights lead into."""
-    fed = {m.target for i, m in enumerate(c.mappings) if c.mapping_start[i + 1] > c.mapping_start[i]}
-    return {area.id: bits for i, area in enumerate(c.areas) if i in fed}
-
-
-def with_bits(c: Connectome, bits: int) -> Connectome:
-    """The connectome, quantized to so many bits at most from now on; 8: to those that it has."""
-    before = c.quantization.bits
-    asked = {area: min(width, before.get(area, 8)) for area, width in bits_of(c, bits).items()}
-    return replace(c, quantization=replace(c.quantization, bits={a: w for a, w in asked.items() if w < 8}))
 
 
 def packed_report(packed: Any) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from espike_sim.errors import EspikeError
 
 from .. import boards, classify
 from ..board import BoardEngine
-from ..flasher import flash
+from ..flasher import Flashed, flash
 from . import measures, tasks
 from .config import Config
 from .context import Say
@@ -40,16 +41,21 @@ def deploy(
     made = []
     for name in config.run.verify:
         began = time.monotonic()
-        with on_board(name, image) as present:
-            found = np.array([present(one).answer for one in examples.raw[:items]], np.int64)
-            played = _played(config, suite, image, present)
+        with on_board(name, image) as board:
+            found = np.array([board.present(one).answer for one in examples.raw[:items]], np.int64)
+            spent = _spent(name, board.engine, config.run.deadline_us)
+            played = _played(config, suite, image, board.present)
         equal = bool(np.array_equal(found, wanted))
         of = (model.image, data), {"board": name, "items": len(found)}
         measured = [
             Metric(f"deploy/{name}/bit_exact", equal, "board", *of),
             Metric(f"deploy/{name}/accuracy", float(np.mean(found == examples.label[: len(found)])), "board", *of),
             Metric(f"deploy/{name}/items", len(found), "board", *of),
+            Metric(f"deploy/{name}/bytes", board.flashed.hello.image_bytes, "board", *of),
+            Metric(f"deploy/{name}/ram_bytes", board.flashed.hello.ram_bytes, "board", *of),
+            Metric(f"deploy/{name}/flash_seconds", board.seconds, "clock"),
             Metric(f"deploy/{name}/seconds", time.monotonic() - began, "clock"),
+            *spent,
         ]
         say(f"{name}: {len(found)} items, {'every answer as the host' if equal else 'answers DIFFER'}")
         made.append(_verdict(f"{name} answers as the host", f"deploy/{name}/bit_exact", equal))
@@ -58,8 +64,27 @@ def deploy(
             measured.append(Metric(f"deploy/{name}/episodes_equal", played[1], "board", *of))
             say(f"{name}: {played[0]:.0%} of the episodes solved, {'scored as' if played[1] else 'NOT as'} on the host")
             made.append(_verdict(f"{name} acts as the host", f"deploy/{name}/episodes_equal", played[1]))
-        registry.metric(run, "pack", *measured)
+        met = all(verdict.passed for verdict in made if verdict.metric.startswith(f"deploy/{name}/"))
+        registry.metric(run, "pack", *measured, Metric(f"deploy/{name}/target_met", met, "board", *of))
     return made
+
+
+def _spent(name: str, engine: BoardEngine, deadline_us: int) -> list[Metric]:
+    """What a board says of itself after what it was presented; deadline_us: of a burst, 0: none. Raises: LinkError."""
+    engine.counters()
+    state, hello = engine.state, engine.hello
+    us = 1e6 / hello.cycles_hz
+    mean = state.cycles_total * us / max(1, state.burst)
+    found: dict[str, int | float | str] = {
+        "burst_us": mean, "burst_us_max": state.cycles_most * us,
+        "ram_free_bytes": hello.arena_bytes - hello.ram_bytes, "dropped_frames": state.dropped,
+        "damaged_frames": state.link_errors, "reset_cause": hello.reset_cause,
+    }  # fmt: skip
+    if deadline_us:
+        found["cpu_percent"] = 100 * mean / deadline_us
+    if state.stack_unused is not None:
+        found["stack_free_bytes"] = state.stack_unused
+    return [Metric(f"system/board/{name}/{what}", value, "board") for what, value in found.items()]
 
 
 def _verdict(gate: str, metric: str, passed: bool) -> Verdict:
@@ -90,11 +115,24 @@ def test_items(registry: Registry, run: str) -> str:
     return (together or found)[-1].outputs["examples"]
 
 
+@dataclass(frozen=True)
+class OnBoard:
+    """A board that runs an image."""
+
+    engine: BoardEngine
+    present: classify.Present
+    flashed: Flashed
+    seconds: float
+    """That flashing took."""
+
+
 @contextmanager
-def on_board(name: str, image: bytes) -> Iterator[classify.Present]:
-    """A board that runs an image, and how it is presented raw samples."""
+def on_board(name: str, image: bytes) -> Iterator[OnBoard]:
+    """Flash a board of this machine by name, and end it again."""
     with boards.own_home(), boards.running(name) as target:
-        flash(target, image)
+        began = time.monotonic()
+        flashed = flash(target, image)
+        took = time.monotonic() - began
         with closing(BoardEngine(target, owns=False)) as engine, Subject(image) as subject:
             engine.reset()
-            yield lambda raw: engine.present(raw, subject.senses)
+            yield OnBoard(engine, lambda raw: engine.present(raw, subject.senses), flashed, took)

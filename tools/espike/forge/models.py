@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from espike_sim import npzfile, quantized
-from espike_sim.connectome import Connectome
 from espike_sim.errors import EspikeError
 from espike_sim.quantized import QuantizedConnectome
 
-from .. import calibration, presentations, selftest, train
+from .. import presentations, selftest
 from ..classify import confusion
 from ..network import QUANTIZED_SUFFIX
-from ..quantize import quantize
-from .context import with_bits
 from .contracts import PHASES, Model
 from .deploy import test_items
 from .measures import examples_of, master_of
 from .registry import Registry
+from .rounded import as_integers
 from .rows import Step
 from .subject import Subject
 
@@ -107,14 +105,15 @@ def _image(registry: Registry, model: Model) -> bytes:
 
 
 def save(registry: Registry, model: Model, folder: Path) -> list[Path]:
-    """Write image.spk, master.npz and image.quantized.npz, those that the model has -> the files.
+    """Write image.spk, master.npz, image.quantized.npz, image.toml and profile.json, those that there are -> the files.
 
     Raises: EspikeError where a file cannot be written, or an object is damaged.
     """
     made: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, key in (("master.npz", model.master), ("image.spk", model.image)):
+        files = {"master.npz": model.master, "image.spk": model.image, **_beside(registry, model)}
+        for name, key in files.items():
             if key:
                 made.append(folder / name)
                 npzfile.write_atomic(made[-1], registry.get(key))
@@ -125,6 +124,18 @@ def save(registry: Registry, model: Model, folder: Path) -> list[Path]:
         made.append(folder / f"image{QUANTIZED_SUFFIX}")
         quantized.save(found, made[-1])
     return made
+
+
+BESIDE = {"deployment": "image.toml", "profile": "profile.json"}
+"""Artefacts of the last phase, and their files."""
+
+
+def _beside(registry: Registry, model: Model) -> dict[str, str]:
+    """What the last phase wrote beside its image: files by name -> hashes."""
+    found = registry.artefacts(model.session)
+    if model.image is None or found.get(("pack", "image")) != model.image:
+        return {}
+    return {name: found["pack", what] for what, name in BESIDE.items() if ("pack", what) in found}
 
 
 def quantized_of(registry: Registry, model: Model) -> QuantizedConnectome | None:
@@ -139,15 +150,7 @@ def quantized_of(registry: Registry, model: Model) -> QuantizedConnectome | None
 
 def _quantized(registry: Registry, step: Step) -> QuantizedConnectome:
     asked = step.inputs
+    learned = asked["calibrated"]
+    raw = examples_of(registry.get(learned)).raw if learned else None
     c = master_of(registry.get(asked["master"]))
-    if asked["bits"] is not None:
-        c = with_bits(c, asked["bits"])
-    fitted = asked["calibrated"] and asked["precision"] == "int8"
-    some = _calibration(c, examples_of(registry.get(asked["calibrated"])), asked["share"]) if fitted else None
-    return quantize(c, asked["precision"], some)
-
-
-def _calibration(c: Connectome, examples: train.Examples, share: float) -> calibration.Calibration:
-    assert c.senses is not None
-    shown = presentations.Presentations(examples.raw, c.senses, c.areas, None, ()).part(share)
-    return calibration.calibrate(c, shown.stimuli(), shown.bursts, len(shown))
+    return as_integers(c, asked["precision"], asked["bits"], raw, asked["share"], asked["weights"])

@@ -1,4 +1,4 @@
-"""quantized connectome -> the floats that its integers stand for."""
+"""connectome -> fewer bits, and codes fitted to samples; quantized connectome -> the floats that it stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,42 @@ from numpy.typing import NDArray
 from espike_sim.connectome import Connectome
 from espike_sim.quantized import QuantizedConnectome
 
+from .. import calibration, levels, presentations
+from ..quantize import quantize
+
 I64 = NDArray[np.int64]
+
+
+def bits_of(c: Connectome, bits: int) -> dict[str, int]:
+    """Area id -> bits of the weights into it, of all areas that weights lead into."""
+    fed = {m.target for i, m in enumerate(c.mappings) if c.mapping_start[i + 1] > c.mapping_start[i]}
+    return {area.id: bits for i, area in enumerate(c.areas) if i in fed}
+
+
+def with_bits(c: Connectome, bits: int) -> Connectome:
+    """The connectome, quantized to so many bits at most from now on; 8: to those that it has."""
+    before = c.quantization.bits
+    asked = {area: min(width, before.get(area, 8)) for area, width in bits_of(c, bits).items()}
+    return replace(c, quantization=replace(c.quantization, bits={a: w for a, w in asked.items() if w < 8}))
+
+
+def as_integers(
+    c: Connectome, precision: str, bits: int | None, raw: NDArray[np.int32] | None, share: float, weights: str = "8"
+) -> QuantizedConnectome:
+    """A network quantized as phases ask for: bits of all weights (None: its own), codes fitted to a share of samples.
+
+    raw: int32 (presentations, samples, channels), or None; weights: as of `pack --weights`.
+    """
+    c = with_bits(c, bits) if bits is not None else c
+    fitted = calibrated(c, raw, share) if raw is not None and precision == "int8" else None
+    return levels.reduce(quantize(c, precision, fitted), weights)
+
+
+def calibrated(c: Connectome, raw: NDArray[np.int32], share: float) -> calibration.Calibration:
+    """What a share of raw samples, int32 (presentations, samples, channels), shows of a network with senses."""
+    assert c.senses is not None
+    shown = presentations.Presentations(raw, c.senses, c.areas, None, ()).part(share)
+    return calibration.calibrate(c, shown.stimuli(), shown.bursts, len(shown))
 
 
 def dequantized(c: Connectome, q: QuantizedConnectome) -> Connectome:

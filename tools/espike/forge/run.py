@@ -18,10 +18,10 @@ from .context import SABOTAGES, Context, Draft, Outcome, Say
 from .contracts import PHASES, Handoff, Model, Phase, PhaseResult, Provenance, Verdict
 from .deploy import deploy
 from .measures import master_of
-from .monitor import monitored
+from .monitor import PHASE, monitored
 from .packages import msgspec
 from .phases import RUN
-from .registry import Registry
+from .registry import Metric, Registry
 from .tasks import Suite
 
 _BOARDS = "boards: "
@@ -85,6 +85,7 @@ def run(
         registry.run_end(id, False, str(error) or type(error).__name__, time.monotonic() - began)
         raise
     registry.run_end(id, not reason, reason, time.monotonic() - began)
+    registry.metric(id, PHASE, Metric("system/run/seconds", time.monotonic() - began, "clock"))
     return Ended(id, not reason, tuple(results), models, reason, time.monotonic() - began)
 
 
@@ -155,6 +156,7 @@ def _phase(
     sabotage: str, say: Say, drawn: dict[str, str],
 ) -> tuple[PhaseResult, tuple[Model, ...]]:  # fmt: skip
     registry.phase_begin(run, phase)
+    registry.metric(run, PHASE, Metric("system/run/current_phase", phase, "host"))
     registry.log(run, phase, "begins")
     context = Context(registry, config, suite, run, phase, models, sabotage, lambda text: say(f"{phase}: {text}"),
                       drawn=drawn)  # fmt: skip
@@ -171,6 +173,9 @@ def _phase(
     result, made = _result(context, outcome, time.monotonic() - began)
     registry.phase_end(run, result, made)
     context.timed("seconds", result.seconds)
+    counts = {"computed": context.computed, "found": context.found}
+    registry.metric(run, PHASE, *(
+        Metric(f"system/run/{phase}/steps_{name}", count, "host") for name, count in counts.items()))  # fmt: skip
     registry.log(run, phase, f"{'ends' if result.success else 'fails'}: {context.computed} steps computed, "
                              f"{context.found} found")  # fmt: skip
     return result, made
@@ -184,7 +189,8 @@ def _handed_over(registry: Registry, phase: Phase, models: tuple[Model, ...]) ->
 
 def _result(context: Context, outcome: Outcome, seconds: float) -> tuple[PhaseResult, tuple[Model, ...]]:
     missed = [gate for gate in outcome.gates if not gate.passed]
-    made = tuple(_model(context, draft) for draft in outcome.models)
+    report = context.put(contracts.write(outcome.gates))
+    made = tuple(_model(context, draft, report) for draft in outcome.models)
     reason = "; ".join(f"gate {g.gate} ({g.metric} {g.value:g}, limit {g.limit:g})" for g in missed)
     if not made and not reason:
         reason = "made no model"
@@ -195,8 +201,8 @@ def _result(context: Context, outcome: Outcome, seconds: float) -> tuple[PhaseRe
     return result, made
 
 
-def _model(context: Context, draft: Draft) -> Model:
-    """The registry's record of a network."""
+def _model(context: Context, draft: Draft, report: str) -> Model:
+    """The registry's record of a network; report: hash of the phase's gates."""
     c = master_of(context.get(draft.master))
     size = len(context.get(draft.image or draft.master))
     at, phase = datetime.now(UTC).replace(microsecond=0), context.phase
@@ -207,7 +213,8 @@ def _model(context: Context, draft: Draft) -> Model:
         bytes_per_synapse=size / max(1, c.synapses), neurons=c.neurons, synapses=c.synapses,
         provenance=Provenance(metadata.version("espike"), context.config.run.seed, _git(), draft.parents),
         master=draft.master, image=draft.image or None, specialization=draft.specialization,  # type: ignore[arg-type]
-        board=context.config.run.board, formats=draft.formats, tags=draft.tags, metrics=context.metrics,
+        board=context.config.run.board, formats=draft.formats, tags=draft.tags, gates=(report,),
+        metrics=context.metrics,
     )  # fmt: skip
     return context.registry.keep_model(made)
 

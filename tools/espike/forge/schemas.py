@@ -10,6 +10,7 @@ from typing import Any
 from ..toolchain import ROOT
 from . import config
 from .contracts import Handoff, Model, PhaseResult
+from .deployment import Deployment, Profile
 from .packages import msgspec
 
 FOLDER = ROOT / "schemas"
@@ -21,6 +22,8 @@ def documents() -> dict[str, dict[str, Any]]:
         "forge-config": ("configuration of the forge, as JSON values of the TOML", config.schema()),
         "phase-result": ("how a phase ended", msgspec.json.schema(PhaseResult)),
         "handoff": ("what one phase gives the next, with rules", msgspec.json.schema(Handoff)),
+        "deployment": ("image.toml: what an image is, and where it fits", msgspec.json.schema(Deployment)),
+        "profile": ("profile.json: what an image takes on its board", msgspec.json.schema(Profile)),
         "model": ("a network that a phase made", msgspec.json.schema(Model)),
     }
     draft = "https://json-schema.org/draft/2020-12/schema"

@@ -22,8 +22,9 @@ from espike_sim.errors import EspikeError
 from .. import calibration, presentations, selftest, train
 from ..quantize import quantize
 from . import measures, shrink
-from .context import Computed, Context, bits_of
+from .context import Computed, Context
 from .measures import examples_of, master_bytes, master_of
+from .rounded import bits_of
 from .rows import Step
 from .statistics import hypervolume
 

@@ -80,6 +80,8 @@ class Plateau:
     window: int = 3
     threshold: float = 0.01
     values: list[float] | None = None
+    gain: float = 0.0
+    """Of the last `window` values over the best before them."""
 
     def add(self, value: float) -> bool:
         """Take a value; True where the last `window` of them have not bettered the best before by `threshold`."""
@@ -87,7 +89,8 @@ class Plateau:
         if len(self.values) <= self.window:
             return False
         before, last = self.values[: -self.window], self.values[-self.window :]
-        return max(last) - max(before) < self.threshold
+        self.gain = max(last) - max(before)
+        return self.gain < self.threshold
 
 
 GROKKED = 0.2

@@ -70,6 +70,8 @@ class Scores:
     """How a network does on examples."""
 
     accuracy: float
+    loss: float
+    """Mean cross-entropy of the counts, in nats."""
     rates: dict[str, float]
     """Spikes per neuron and burst of each area; of graded ones the share of bursts in which a potential is not 0."""
     confusion: NDArray[np.int64]  # (classes, classes): true class down, answer across
@@ -90,6 +92,13 @@ class Outcome:
     """Of the training series in each epoch, while the weights move."""
     test_accuracies: tuple[float, ...]
     """After each epoch; empty where there is no test set."""
+    test_losses: tuple[float, ...]
+    norms: tuple[float, ...]
+    """Mean norm of the gradients in each epoch, before they are clipped."""
+    rates: tuple[float, ...]
+    """Learning rate at the end of each epoch."""
+    noise: tuple[float, ...]
+    """Mean rate while nothing is sensed in each epoch, which `quiet` weighs; 0 where it weighs nothing."""
 
 
 def present(model: Model, raw: NDArray[np.int32]) -> list[Floats | None]:
@@ -122,10 +131,10 @@ def train(
     moved = [*weights, *biases]
     adam, rng = Adam(moved, schedule.decay), np.random.default_rng([schedule.seed, 1])
     epochs, copies, steps = schedule.plan(data)
-    losses, accuracies, tested = [], [], []
+    losses, accuracies, tested, courses = [], [], [], []
     slow = Grokfast(*schedule.grokfast) if schedule.grokfast is not None else None
     for epoch in range(epochs):
-        loss, right, shown = 0.0, 0, 0
+        loss, right, shown, course = 0.0, 0, 0, np.zeros(2)
         for raw, label in _shuffled(data.train, copies, schedule.batch, rng):
             rounded = on_grid(model.net, weights, widths)
             trace = forward(model.net, rounded, biases, present(model, raw))
@@ -133,7 +142,9 @@ def train(
             of_batch, by_count = loss_of_counts(counts, label, COUNT_SPAN / model.senses.bursts)
             gradients = _gradients(model, rounded, biases, trace, by_count, schedule.bias)
             if schedule.quiet:
-                gradients = _quieter(model, rounded, biases, schedule, gradients)
+                gradients, heard = _quieter(model, rounded, biases, schedule, gradients)
+                course[1] += heard
+            course[0] += float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
             gradients = slow.filtered(gradients) if slow is not None else gradients
             rate = cosine(adam.steps, steps, schedule.rate, schedule.warmup)
             adam.step(clipped(gradients, schedule.clip) if schedule.clip else gradients, rate)
@@ -144,7 +155,8 @@ def train(
         losses.append(loss / shown)
         accuracies.append(right / shown)
         if len(data.test):
-            tested.append(score(model, on_grid(model.net, weights, widths), biases, data.test).accuracy)
+            tested.append(score(model, on_grid(model.net, weights, widths), biases, data.test))
+        courses.append((*(course / (steps // epochs)).tolist(), rate))
         if progress is not None:
             progress(epoch + 1, epochs, f"loss {losses[-1]:.3f}, accuracy {accuracies[-1]:.1%}")
     final = on_grid(model.net, weights, widths)
@@ -155,7 +167,11 @@ def train(
         test=score(model, final, biases, data.test) if len(data.test) else None,
         losses=tuple(losses),
         accuracies=tuple(accuracies),
-        test_accuracies=tuple(tested),
+        test_accuracies=tuple(found.accuracy for found in tested),
+        test_losses=tuple(found.loss for found in tested),
+        norms=tuple(norm for norm, _, _ in courses),
+        rates=tuple(rate for _, _, rate in courses),
+        noise=tuple(heard for _, heard, _ in courses),
     )
 
 
@@ -225,36 +241,48 @@ def _gradients(
 
 def _quieter(
     model: Model, weights: Sequence[Floats], biases: Sequence[Floats], schedule: Schedule, gradients: list[Floats]
-) -> list[Floats]:
-    """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed."""
+) -> tuple[list[Floats], float]:
+    """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed; the sum of rates."""
     senses = model.senses
     still = np.broadcast_to(sensing.idle(senses), (1, senses.samples, senses.channels)).astype(np.int32)
     trace = forward(model.net, weights, biases, present(model, still))
-    made = list(gradients)
+    made, heard = list(gradients), 0.0
     for index, spikes in enumerate(trace.spikes):
         if not model.net.fed(index) or model.net.layers[index].graded:
             continue
+        heard += float(np.mean(spikes))
         by_spike = np.full_like(spikes[0], schedule.quiet / spikes.size)
         by_weight, by_bias = backward(model.net, weights, trace, index, by_spike)
         masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
         trained = [bool(np.any(bias)) or schedule.bias for bias in biases]
         more = masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]
         made = [gradient + added for gradient, added in zip(made, more, strict=True)]
-    return made
+    return made, heard
 
 
 def score(model: Model, weights: Sequence[Floats], biases: Sequence[Floats], examples: Examples) -> Scores:
     """How a network does on examples whose labels are neurons of the decoder."""
     _, part = _output(model)
     confusion = np.zeros((part.stop - part.start,) * 2, np.int64)
-    sent = np.zeros(len(model.net.layers))
+    sent, loss = np.zeros(len(model.net.layers)), 0.0
     for some in _batches(len(examples), TESTED_AT_ONCE):
         trace = forward(model.net, weights, biases, present(model, examples.raw[some]))
-        np.add.at(confusion, (examples.label[some], _counts(model, trace).argmax(axis=1)), 1)
+        counts, label = _counts(model, trace), examples.label[some]
+        np.add.at(confusion, (label, counts.argmax(axis=1)), 1)
+        loss += loss_of_counts(counts, label, COUNT_SPAN / model.senses.bursts)[0] * len(label)
         sent += [np.count_nonzero(spikes) / spikes[0, 0].size / len(spikes) for spikes in trace.spikes]
     names = [area.id for area in model.connectome.areas]
     rates = dict(zip(names, (sent / len(examples)).tolist(), strict=True))
-    return Scores(float(np.trace(confusion) / len(examples)), rates, confusion)
+    return Scores(float(np.trace(confusion) / len(examples)), loss / len(examples), rates, confusion)
+
+
+def test(model: Model, examples: Examples) -> Scores:
+    """How a network does on examples, as it is. Raises: EspikeError where they do not fit it."""
+    senses = model.senses
+    if examples.raw.shape[1:] != (senses.samples, senses.channels):
+        what = f"{examples.raw.shape[1]} samples of {examples.raw.shape[2]} channels"
+        raise EspikeError(f"examples have {what}, the network takes {senses.samples} of {senses.channels}")
+    return score(model, model.weights, model.biases, examples)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

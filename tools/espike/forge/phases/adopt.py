@@ -16,6 +16,8 @@ from ..context import Computed, Context, Draft, Outcome
 
 SPECIALIZATIONS = {"reasoning": "reasoning", "memory": "memory_integration", "adaptive": "adaptive_computation"}
 STATE_BURSTS = 1000
+CURVES = {"loss": "losses"}
+"""Of a candidate's training: names of metrics, and of what its history has."""
 
 
 def design_of(context: Context, preset: str) -> Design:
@@ -31,21 +33,34 @@ def run(context: Context) -> Outcome:
     """Every candidate is loaded or designed, checked, and run for a thousand bursts."""
     config = context.config
     learned, tested = context.all_examples("train"), context.all_examples("val")
-    drafts = []
+    drafts, histories = [], []
     for number, preset in enumerate(config.adopt.presets):
         seed = config.run.seed * 1000 + number
         built = _built(context, preset, learned, seed)
         schedule = context.schedule(config.adopt.epochs, config.train.rate, 1000 * number)
         made = context.trained(preset, built, (learned, tested), schedule)
+        context.measure(f"candidate/{preset}/rate", measures.real, value=schedule.rate)
+        context.learned(f"candidate/{preset}", made.outputs["history"], CURVES)
         context.measure(f"candidate/{preset}/loss", measures.recorded, made.outputs["history"], path=["losses", -1])
+        histories.append(made.outputs["history"])
         drafts.append(Draft(preset, made.outputs["master"], specialization=SPECIALIZATIONS[preset], tags=("designed",)))
     for source in config.adopt.sources:
         drafts.append(_read(context, Path(source), learned))
     if not drafts:
         raise EspikeError("there is no candidate", where="adopt", do="name presets or files")
     drafts = [replace(draft, image=_measured(context, draft, tested)) for draft in drafts]
-    context.measure("num_models", measures.count_of, count=len(drafts))
+    _summary(context, drafts, histories)
     return Outcome(tuple(drafts))
+
+
+def _summary(context: Context, drafts: list[Draft], histories: list[str]) -> None:
+    masters, images = [draft.master for draft in drafts], [draft.image for draft in drafts]
+    context.measure("num_models", measures.count_of, count=len(drafts))
+    context.measure("total_parameters", measures.parameters_of_all, *masters)
+    context.measure("total_bytes", measures.bytes_of_all, *images)
+    for take in ("avg", "min", "max") if histories else ():
+        context.measure(f"loss_{take}", measures.recorded_by_all, *histories, path=["losses", -1], take=take)
+    context.measure("success", measures.all_open, *images)
 
 
 def _built(context: Context, preset: str, learned: str, seed: int) -> str:
@@ -110,4 +125,5 @@ def _measured(context: Context, draft: Draft, tested: str) -> str:
     context.measure(f"{path}/synapses", measures.synapse_count, draft.master)
     context.measure(f"{path}/parameters", measures.parameter_count, draft.master)
     context.measure(f"{path}/state_hash", measures.state_hash, image, tested, bursts=STATE_BURSTS)
+    context.measure(f"{path}/spikes", measures.spike_count, image, tested, bursts=STATE_BURSTS)
     return image

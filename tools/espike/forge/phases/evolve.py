@@ -34,10 +34,11 @@ def run(context: Context) -> Outcome:
     members, ancestor = _first(context)
     first = max(members, key=_rank)
     counts: dict[str, list[int]] = {operator: [0, 0] for operator in config.operators}
-    best, stagnation = first, 0
+    best, stagnation, scored = first, 0, len(members)
     _log(context, 0, members, stagnation)
     for generation in range(1, config.generations + 1):
         children = _children(context, generation, members, ancestor, counts)
+        scored += len(children)
         members = sorted({m.master: m for m in (*members, *children)}.values(), key=_rank, reverse=True)
         members = members[: config.population]
         leader = members[0]
@@ -47,7 +48,7 @@ def run(context: Context) -> Outcome:
         context.say(f"generation {generation}: fitness {best.fitness:.4f}, {stagnation} without a better one")
         if stagnation >= config.patience:
             break
-    return _ended(context, first, best, counts)
+    return _ended(context, first, best, counts, scored)
 
 
 def _rank(member: Member) -> tuple[float, str]:
@@ -138,7 +139,7 @@ def _log(context: Context, generation: int, members: list[Member], stagnation: i
     context.measure(f"{path}/stagnation", measures.count_of, count=stagnation)
 
 
-def _ended(context: Context, first: Member, best: Member, counts: dict[str, list[int]]) -> Outcome:
+def _ended(context: Context, first: Member, best: Member, counts: dict[str, list[int]], scored: int) -> Outcome:
     tested = context.all_examples("val")
     price = context.config.evolve.price_per_kilobyte
     for operator, (tried, better) in counts.items():
@@ -147,6 +148,9 @@ def _ended(context: Context, first: Member, best: Member, counts: dict[str, list
     context.measure("initial_fitness", measures.fitness, tested, first.image, price=price, take="best")
     context.measure("final_fitness", measures.fitness, tested, best.image, price=price, take="best")
     context.measure("fitness_improvement", measures.fitness_change, tested, best.image, first.image, price=price)
+    context.measure("fitness_improvement_percent", measures.fitness_percent, tested, best.image, first.image,
+                    price=price)  # fmt: skip
+    context.measure("evaluations", measures.count_of, count=scored)
     context.measure("best_merge_operator", measures.named, choice=best.operator)
     for task in context.tasks:
         data = context.examples(task, "val")

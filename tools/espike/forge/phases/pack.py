@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+
+from espike_sim.host import ImageView
 
 from .. import measures
-from ..context import Context, Outcome
+from ..context import Computed, Context, Outcome
 from ..contracts import Verdict
-from .fit import board_gates
-from .training import EPISODES, invariant_gates
+from ..deployment import deployment, profile
+from .adjust import Knobs, adjusted
+from .fit import EPISODES, board_gates, pruned
+from .training import invariant_gates
 
 BITS = {"lossless": 8, "w4": 4, "b53": 3, "b62": 2, "ternary": 2, "vq4": 8, "vq8": 8}
 """Of a rung's weights."""
@@ -54,45 +59,83 @@ def run(context: Context) -> Outcome:
             continue
         reached = rung
     context.measure("stages_completed", measures.count_of, count=tried)
+    for name in config.pack.rungs[:tried]:
+        is_other = float(reached is None or name != reached.name)
+        context.measure(f"rung/{name}/promoted", measures.not_above, value=is_other, most=0.0)
     if reached is None:
         return Outcome((), tuple(missed))
     gates = (*reached.gates, _summary(context, reached, model.image))
     made = context.draft(model, reached.master, reached.image, formats=(reached.name,), tags=("packed",))
-    return Outcome((made,), gates, {"image": reached.image})
+    return Outcome((made,), gates, {"image": reached.image, **_described(context, reached)})
+
+
+def _described(context: Context, rung: Rung) -> dict[str, str]:
+    """image.toml and profile.json of the last image -> their hashes."""
+    run, held = context.config.run, context.all_examples("test")
+
+    def describe() -> Computed:
+        image = context.get(rung.image)
+        made = {
+            "deployment": deployment(image, rung.image, run.board, rung.name, run.deadline_us),
+            "profile": profile(image, rung.image, run.board, context.get(held)),
+        }
+        return {name: context.put(data) for name, data in made.items()}, {}
+
+    inputs = {"image": rung.image, "board": run.board, "data": held, "deadline": run.deadline_us, "rung": rung.name}
+    return dict(context.step("described", inputs, describe).outputs)
 
 
 def _tried(context: Context, name: str, master: str, baseline: str, tasks: dict[str, str]) -> Rung:
-    """A rung, and again with one knob changed where it fails: fitted codes, fine-tuned, fine-tuned for longer."""
-    knobs = ["fitted codes", "fine-tuned", "fine-tuned for longer"][: context.config.pack.retries + 1]
-    rung = None
-    for attempt, knob in enumerate(knobs):
-        bits = BITS[name]
-        if bits == 8 and attempt:
-            break
-        made, image = _image(context, name, master, bits, attempt)
+    """A rung; where it fails, again with what the table of adjustments says, as often as it may."""
+    knobs, change, began, attempt = Knobs(), "none", time.monotonic(), 0
+    while True:
+        made, image = _image(context, name, master, knobs)
         rung = Rung(name, made, image, tuple(_gates(context, name, image, baseline, tasks)))
-        context.measure(f"rung/{name}/retries", measures.count_of, count=attempt)
-        context.measure(f"rung/{name}/bytes", measures.byte_count, image)
-        if rung.passed:
-            break
-        failed = ", ".join(gate.gate for gate in rung.gates if not gate.passed)
-        context.registry.log(context.run, "pack", f"rung {name}, {knob}: missed {failed}", "warning")
-    assert rung is not None
-    return rung
+        _log(context, rung, baseline, attempt, change)
+        context.timed(f"rung/{name}/seconds", time.monotonic() - began)
+        missed = [gate for gate in rung.gates if not gate.passed]
+        next_try = adjusted(knobs, missed) if BITS[name] < 8 and attempt < context.config.pack.retries else None
+        if not missed or next_try is None:
+            return rung
+        change, knobs = next_try
+        attempt += 1
+        context.say(f"rung {name}, again: {change}")
+        context.registry.log(context.run, "pack", f"rung {name}: {change}", "warning")
 
 
-def _image(context: Context, name: str, master: str, bits: int, attempt: int) -> tuple[str, str]:
-    learned, tested = context.all_examples("train"), context.all_examples("val")
-    if attempt and bits < 8:
-        epochs = 10 * attempt
-        schedule = context.schedule(epochs, FINE_RATE)
-        master = context.trained(f"{name}/{attempt}", master, (learned, tested), schedule, bits=bits).outputs["master"]
+def _log(context: Context, rung: Rung, baseline: str, attempt: int, change: str) -> None:
+    """Log what a rung is, and what it took."""
+    path, image, held = f"rung/{rung.name}", rung.image, context.all_examples("test")
+    context.measure(f"{path}/retries", measures.count_of, count=attempt)
+    context.measure(f"{path}/change", measures.named, choice=change)
+    context.measure(f"{path}/bytes", measures.byte_count, image)
+    context.measure(f"{path}/passed", measures.not_above, value=float(not rung.passed), most=0.0)
+    if not context.metrics[f"pack/{path}/whole"]:
+        return
+    context.measure(f"{path}/accuracy", measures.accuracy, image, held)
+    context.measure(f"{path}/compression_ratio", measures.size_ratio, baseline, image)
+    began = time.perf_counter()
+    ImageView(context.get(image)).expanded()
+    context.timed(f"{path}/decode_us", 1e6 * (time.perf_counter() - began))
+
+
+def _image(context: Context, name: str, master: str, knobs: Knobs) -> tuple[str, str]:
+    """A rung's master and image, the knobs turned so."""
+    learned, tested, bits = context.all_examples("train"), context.all_examples("val"), BITS[name]
+    if knobs.prune:
+        master = pruned(context, master, learned, knobs.prune)
+    if knobs.epochs:
+        schedule = replace(
+            context.schedule(knobs.epochs, FINE_RATE), quiet=max(knobs.quiet, context.config.train.quiet)
+        )
+        step = context.trained(f"{name}/{knobs.epochs}", master, (learned, tested), schedule, bits=bits)
+        master = step.outputs["master"]
     weights = name if name.startswith("vq") else "8"
-    image = context.image(master, bits=bits, calibrated=learned, name=f"{name}/{attempt}", weights=weights)
+    image = context.image(master, bits=bits, calibrated=learned, name=name, weights=weights)
     if context.sabotage == "corrupt-image":
-        data = bytearray(context.get(image))
-        data[len(data) // 2] ^= 0x10
-        image = context.put(bytes(data))
+        broken = bytearray(context.get(image))
+        broken[len(broken) // 2] ^= 0x10
+        image = context.put(bytes(broken))
     return master, image
 
 
@@ -160,6 +203,11 @@ def _summary(context: Context, rung: Rung, before: str) -> Verdict:
     context.measure("phase1_to_phase4_compression", measures.size_ratio, origin.master, before)
     context.measure("phase4_to_phase8_compression", measures.size_ratio, before, image)
     context.measure("entropy_ratio", measures.transfer_ratio, image)
+    context.measure("entropy_excess", measures.entropy_excess, image)
+    context.measure("vq_ratio", measures.vector_ratio, image)
+    context.measure("vq_codebook_bytes", measures.codebook_bytes, image)
+    context.measure("compressed_format", measures.format_version, image)
+    context.measure("decompression_required", measures.must_be_decoded, image)
     context.measure("final_accuracy", measures.accuracy, image, held)
     change = context.measure("accuracy_vs_phase1", measures.accuracy_change, image, origin.image, held)
     context.measure("instructions_per_burst", measures.instructions, image, held)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from ...quantize import quantize
 from .. import measures
-from ..context import Computed, Context, Outcome, with_bits
-from ..rounded import dequantized
+from ..context import Computed, Context, Outcome
+from ..measures import examples_of
+from ..rounded import bits_of, dequantized, with_bits
 
 FINE_EPOCHS, FINE_RATE = 10, 2e-3
+LAYER = {"bits": "bits", "error_max": "weight_error", "error_rms": "weight_error_rms", "lost": "weights_lost"}
+"""Metrics of a layer, and what the quantization report calls them."""
 
 
 def run(context: Context) -> Outcome:
@@ -20,8 +25,9 @@ def run(context: Context) -> Outcome:
     rounded = context.image(model.master, bits=bits, calibrated=learned, name="rounded")
     context.measure("accuracy_before", measures.accuracy, exact, tested)
     context.measure("accuracy_rounded", measures.accuracy, rounded, tested)
-    master, image = model.master, rounded
+    master, image, epochs = model.master, rounded, 0
     if bits < 8:
+        epochs = FINE_EPOCHS
         master, image = fine_tuned(context, "fine", master, (learned, tested), bits)
     if config.quant.ternary:
         other, smaller = fine_tuned(context, "ternary", model.master, (learned, tested), 2)
@@ -30,8 +36,15 @@ def run(context: Context) -> Outcome:
         if context.measure("ternary/retention_low", measures.retention_low, smaller, exact, tested, seed=0) >= (
             config.pack.retention.ternary
         ):
-            master, image, bits = other, smaller, 2
+            master, image, bits, epochs = other, smaller, 2, FINE_EPOCHS
     copy = _decoded(context, master, bits)
+    _layers(context, master, learned, bits)
+    share = len(examples_of(context.get(learned))) * config.quant.calibrate
+    context.measure("calibration_samples", measures.count_of, count=max(1, round(share)))
+    context.measure("finetuning_epochs", measures.count_of, count=epochs)
+    context.measure("accuracy_recovery", measures.accuracy_change, image, rounded, tested)
+    context.measure("accuracy_retention", measures.retention, image, exact, tested)
+    context.measure("bytes_before", measures.row_bytes, master, each=4)
     context.measure("bytes", measures.byte_count, image)
     context.measure("bytes_per_synapse", measures.bytes_per_synapse, image)
     context.measure("compression_ratio", measures.ratio_to_rows, image, master, each=4)
@@ -47,6 +60,16 @@ def run(context: Context) -> Outcome:
     )
     made = context.draft(model, master, image, formats=(f"int8, {bits} bits",))
     return Outcome((made,), gates, {"rounded": copy})
+
+
+def _layers(context: Context, master: str, learned: str, bits: int) -> None:
+    """Log what rounding did to the weights into each area."""
+    of = {"bits": bits, "share": context.config.quant.calibrate}
+    context.measure("layers_compressed", measures.layer_count, master)
+    for area in bits_of(context.master(master), bits):
+        for metric, what in LAYER.items():
+            name = re.sub(r"[^A-Za-z0-9_.+-]", "_", area)
+            context.measure(f"layer/{name}/{metric}", measures.layer, master, learned, area=area, what=what, **of)
 
 
 def fine_tuned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,16 @@ from ..context import Computed, Context, Outcome
 from ..contracts import Verdict
 from ..measures import examples_bytes, examples_of
 from ..subject import Subject
-from ..tasks import Task, join
+from ..tasks import PARTS, Task, join
+from .fit import EPISODES
 
-TRIALS, EPISODES = 100, 20
+TRIALS = 100
 CALLS = {"total": "calls_total", "ok": "calls_ok", "failed": "calls_failed", "violations": "violations"}
-PSEUDO_ITEMS = 300
+CURVES = {
+    "loss": "losses", "train_accuracy": "accuracies", "validation_accuracy": "validation",
+    "validation_loss": "validation_losses", "rate": "rates", "gradient_norm": "norms",
+}  # fmt: skip
+"""Of a level's training: names of metrics, and of what its history has."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Level:
     passed: bool
     histories: tuple[str, ...]
     """Of its trainings."""
+    mixed: str
+    """What was trained on: its examples, and what was replayed."""
+    replayed: bool
 
 
 def run(context: Context) -> Outcome:
@@ -40,12 +49,16 @@ def run(context: Context) -> Outcome:
     assert model.image is not None
     context.measure("dequantization_accuracy", measures.agreement, model.image,
                     context.image(model.master, "fp32"), context.all_examples("val"))  # fmt: skip
+    _drawn(context)
+    begins = time.monotonic()
     order = _order(context, model.image)
     done: list[Level] = []
     master = model.master
-    for number, task in enumerate(order, 1):
-        master, level = _level(context, number, task, master, done)
+    for task in order:
+        began = time.monotonic()
+        master, level = _level(context, task, master, done)
         done.append(level)
+        context.timed(f"level/{task.level}/seconds", time.monotonic() - began)
         if not level.passed:
             break
     if context.sabotage == "stuck-output":
@@ -53,7 +66,19 @@ def run(context: Context) -> Outcome:
     image = context.image(master, bits=context.config.quant.bits, calibrated=context.all_examples("train"))
     gates = [_forgetting(context, image, done), *invariant_gates(context, image), *device_gates(context, image, done)]
     gates.append(_report(context, image, done))
+    _summary(context, image, done, gates)
+    context.timed("total_training_hours", (time.monotonic() - begins) / 3600)
     return Outcome((context.draft(model, master, image, formats=model.formats),), tuple(gates))
+
+
+def _drawn(context: Context) -> None:
+    """Log what examples there are of each task."""
+    for task in context.tasks:
+        parts = [context.examples(task, part) for part in PARTS]
+        context.measure(f"tasks/{task.name}/generated", measures.count_of, count=sum(
+            measures.item_count(context.get(part)) for part in parts))  # fmt: skip
+        context.measure(f"tasks/{task.name}/duplicate_rate", measures.duplicate_rate, *parts)
+        context.measure(f"tasks/{task.name}/label_balance", measures.label_balance, parts[0])
 
 
 def _order(context: Context, image: str) -> list[Task]:
@@ -68,10 +93,12 @@ def _order(context: Context, image: str) -> list[Task]:
         scores.append(statistics.Interval(context.metrics[f"train/{path}/accuracy"], low, high))  # type: ignore[arg-type]
     first = statistics.pick_level(scores, context.config.train.difficulty)
     context.measure("edge_of_chaos_optimal_level", measures.count_of, count=context.tasks[first].level)
+    data = context.examples(context.tasks[first], "val")
+    context.measure("edge_of_chaos_accuracy", measures.accuracy, image, data)
     return [*context.tasks[first:], *reversed(context.tasks[:first])]
 
 
-def _level(context: Context, number: int, task: Task, master: str, done: Sequence[Level]) -> tuple[str, Level]:
+def _level(context: Context, task: Task, master: str, done: Sequence[Level]) -> tuple[str, Level]:
     """Train a level until its lower bound reaches `advance_at`, or tries are spent."""
     config, path = context.config.train, f"level/{task.level}"
     learned, tested = context.examples(task, "train"), context.examples(task, "val")
@@ -84,6 +111,7 @@ def _level(context: Context, number: int, task: Task, master: str, done: Sequenc
         schedule = context.schedule(config.epochs_per_level, config.rate / (attempt + 1), 100 * attempt)
         made = context.trained(f"{task.name}/{attempt}", master, (mixed, tested), schedule, bits=context.bits)
         master, history = made.outputs["master"], made.outputs["history"]
+        context.learned(path, history, CURVES, epochs)
         epochs += config.epochs_per_level
         histories.append(history)
         image = context.image(master, bits=bits, calibrated=learned, name=f"{task.name}/{attempt}")
@@ -99,9 +127,15 @@ def _level(context: Context, number: int, task: Task, master: str, done: Sequenc
     context.measure(f"{path}/accuracy", measures.accuracy, image, held)
     context.measure(f"{path}/epochs_to_completion", measures.count_of, count=epochs)
     context.measure(f"{path}/row_norm_change", measures.norm_change, master, before)
+    if task.numbers is not None:
+        context.measure(f"{path}/smape", measures.smape, image, held, numbers=task.numbers)
+    replayed = mixed != learned
+    if replayed and config.consolidation:
+        noise = _noise(context, task, before, len(examples_of(context.get(learned))))
+        context.measure(f"{path}/dream_reconstruction_loss", measures.error, image, noise)
     context.measure(f"{path}/passed", measures.reached, image, tested, least=config.advance_at)
     context.say(f"level {task.level}, {task.name}: {'passed' if passed else 'not passed'} after {epochs} epochs")
-    return master, Level(task, image, held, passed, tuple(histories))
+    return master, Level(task, image, held, passed, tuple(histories), mixed, replayed)
 
 
 def _replayed(context: Context, task: Task, learned: str, before: str, done: Sequence[Level]) -> str:
@@ -109,42 +143,57 @@ def _replayed(context: Context, task: Task, learned: str, before: str, done: Seq
     config = context.config.train
     if not done or not config.replay or context.sabotage == "no-replay":
         return learned
-    old = [context.examples(level.task, "train") for level in done]
-    teacher = context.image(before, name=f"teacher/{task.name}")
-    inputs = {
-        "learned": learned, "old": old, "teacher": teacher, "bytes": config.reservoir_bytes,
-        "consolidation": config.consolidation, "seed": context.config.run.seed,
-    }  # fmt: skip
+    kept = [_reservoir(context, level.task, len(done)) for level in done]
+    count = len(examples_of(context.get(learned)))
+    noise = [_noise(context, task, before, count)] if config.consolidation else []
 
     def mix() -> Computed:
         new = examples_of(context.get(learned))
-        kept = [reservoir(examples_of(context.get(key)), config.reservoir_bytes // len(old)) for key in old]
-        repeated = [some for some in kept for _ in range(max(1, len(new) // max(1, len(old) * len(some))))]
-        noise = [_pseudo(context, teacher, round(config.consolidation * len(new)))] if config.consolidation else []
-        return {"examples": context.put(examples_bytes(join([new, *repeated, *noise])))}, {}
+        old = [examples_of(context.get(key)) for key in kept]
+        repeated = [some for some in old for _ in range(max(1, len(new) // max(1, len(old) * len(some))))]
+        dreamt = [examples_of(context.get(key)) for key in noise]
+        return {"examples": context.put(examples_bytes(join([new, *repeated, *dreamt])))}, {}
 
+    inputs = {"learned": learned, "old": kept, "noise": noise}
     return context.step(f"replay/{task.name}", inputs, mix).outputs["examples"]
+
+
+def _reservoir(context: Context, task: Task, levels: int) -> str:
+    """What is kept of an old level's examples, one of several."""
+    learned, most = context.examples(task, "train"), context.config.train.reservoir_bytes // levels
+
+    def keep() -> Computed:
+        kept = reservoir(examples_of(context.get(learned)), most)
+        return {"examples": context.put(examples_bytes(kept))}, {}
+
+    return context.step(f"reservoir/{task.name}", {"learned": learned, "bytes": most}, keep).outputs["examples"]
+
+
+def _noise(context: Context, task: Task, before: str, count: int) -> str:
+    """Random inputs, a share of `count`, with the answers of the network before a level."""
+    teacher = context.image(before, name=f"teacher/{task.name}")
+    count, seed = max(1, round(context.config.train.consolidation * count)), context.config.run.seed
+
+    def dream() -> Computed:
+        with Subject(context.get(teacher)) as subject:
+            raws = np.array(random_inputs(subject, count, np.random.default_rng([seed, 7])))
+            found = Examples(raws, subject.answers(raws).answer)
+        return {"examples": context.put(examples_bytes(found))}, {}
+
+    inputs = {"teacher": teacher, "count": count, "seed": seed}
+    return context.step(f"noise/{task.name}", inputs, dream).outputs["examples"]
 
 
 def reservoir(examples: Examples, most_bytes: int) -> Examples:
     """The first examples of each class in turn that fit in so many bytes, a raw value taking one where it can."""
     raw = examples.raw
-    narrow = raw.size == 0 or (raw.min() >= -128 and raw.max() <= 255 and np.ptp(raw) <= 255)
-    each = raw[0].size * (1 if narrow else 4) if len(raw) else 1
-    count = max(1, most_bytes // each)
+    count = max(1, most_bytes * len(raw) // max(1, measures.raw_bytes(raw)))
     rank = np.zeros(len(raw), np.int64)
     for label in np.unique(examples.label):
         own = np.flatnonzero(examples.label == label)
         rank[own] = np.arange(len(own))
     chosen = np.sort(np.lexsort((examples.label, rank))[:count])
     return Examples(raw[chosen], examples.label[chosen])
-
-
-def _pseudo(context: Context, teacher: str, count: int) -> Examples:
-    """Random inputs with the teacher's answers."""
-    with Subject(context.get(teacher)) as subject:
-        raws = np.array(random_inputs(subject, max(1, count), np.random.default_rng([context.config.run.seed, 7])))
-        return Examples(raws, subject.answers(raws).answer)
 
 
 def _stuck(context: Context, master: str) -> str:
@@ -168,7 +217,9 @@ def _forgetting(context: Context, image: str, done: Sequence[Level]) -> Verdict:
     limit = config.gates.forgetting_most
     context.measure("catastrophic_forgetting_prevented", measures.not_above, value=float(lost), most=limit)
     for level in done:
-        context.measure(f"level/{level.task.level}/final_accuracy", measures.accuracy, image, level.tested)
+        path = f"level/{level.task.level}"
+        context.measure(f"{path}/final_accuracy", measures.accuracy, image, level.tested)
+        context.measure(f"{path}/forgetting", measures.forgetting, image, level.image, level.tested)
     context.measure("curriculum_levels_completed", measures.count_of, count=sum(level.passed for level in done))
     return context.gate("old levels are kept", "forgetting", lost, limit, least=False, action="replay more of them")
 
@@ -194,6 +245,10 @@ def device_gates(context: Context, image: str, done: Sequence[Level]) -> list[Ve
     trained = [level.task for level in done if level.passed and level.task.plant]
     held_out = [task for task in context.suite.tasks if task.held_out and task.plant]
     made, least = [], context.config.gates.device_success
+    if trained:
+        of = {"suite": context.config.run.suite, "count": EPISODES, "seed": context.config.run.seed}
+        names = [task.name for task in trained]
+        context.measure("tool_use_success_rate", measures.solved_of_all, image, names=names, **of)
     for task in [*trained, *held_out]:
         path, seed = f"device/{task.name}", context.config.run.seed
         of = {"suite": context.config.run.suite, "task": task.name, "count": EPISODES, "seed": seed}
@@ -212,12 +267,43 @@ def _report(context: Context, image: str, done: Sequence[Level]) -> Verdict:
     data = [level.tested for level in done]
     fitted, tested = context.all_examples("val"), context.all_examples("test")
     context.measure("accuracy", measures.accuracy_of_all, image, *data)
-    context.measure("grok/detected", measures.grokked, *(key for level in done for key in level.histories))
+    histories = [key for level in done for key in level.histories]
+    context.measure("grok/detected", measures.grokked, *histories)
+    context.measure("grok/epoch", measures.grok_epoch, *histories)
+    context.measure("grok/accuracy_derivative", measures.largest_gain, *histories)
     off = context.measure("calibration/ece", measures.calibration_error, image, fitted, tested)
+    context.measure("self_modeling_accuracy", measures.self_knowledge, image, fitted, tested)
     context.measure("calibration/brier", measures.brier, image, fitted, tested)
     context.measure("calibration/accuracy_covered", measures.accuracy_covered, image, fitted, tested)
     context.measure("calibration/abstain_rate", measures.abstained, image, fitted, tested)
     context.measure("criticality/sigma", measures.branching, image, tested, trials=TRIALS, seed=context.config.run.seed)
     context.measure("criticality/m", measures.multistep, image, tested)
+    context.measure("criticality/gain", measures.critical_gain, image, tested)
+    for level in done if len(done) > 1 else ():
+        path = f"criticality/{level.task.name}"
+        context.measure(f"{path}/sigma", measures.branching, image, level.tested, trials=TRIALS,
+                        seed=context.config.run.seed)  # fmt: skip
+        context.measure(f"{path}/m", measures.multistep, image, level.tested)
     most = context.config.gates.calibration_error_most
     return context.gate("confidence is calibrated", "calibration/ece", off, most, least=False, action="more validation")
+
+
+def _summary(context: Context, image: str, done: Sequence[Level], gates: Sequence[Verdict]) -> None:
+    """Log what the phase took, and whether all invariants hold."""
+    config = context.config.train
+    histories = [key for level in done for key in level.histories]
+    dreamt = sum(len(level.histories) for level in done if level.replayed) * config.epochs_per_level
+    stages = ["assessment", "levels", "invariants", "confidence", "criticality"]
+    stages += ["consolidation"] * bool(dreamt) + ["devices"] * any(level.task.plant is not None for level in done)
+    context.measure("stages_completed", measures.count_of, count=len(stages))
+    context.measure("final_curriculum_accuracy", measures.accuracy_of_all, image, *(level.tested for level in done))
+    context.measure("total_epochs", measures.recorded_sum, *histories, path=["epochs"])
+    context.measure("total_steps", measures.recorded_sum, *histories, path=["steps"])
+    context.measure("dream_consolidation_epochs", measures.count_of, count=dreamt)
+    kept = [_reservoir(context, level.task, len(done) - 1) for level in done[:-1]] if dreamt else []
+    context.measure("reservoir_bytes", measures.raw_bytes_of_all, *kept)
+    if config.quiet:
+        context.measure("invariant/quiet_when_idle/penalty_loss", measures.recorded, histories[-1], path=["noise", -1])
+        context.measure("invariant/quiet_when_idle/steps", measures.recorded_sum, *histories, path=["steps"])
+    violated = sum(gate.value for gate in gates if gate.gate in measures.INVARIANTS)
+    context.measure("eudaimonia_baking_success", measures.not_above, value=violated, most=0.0)

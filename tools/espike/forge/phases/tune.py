@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..context import Computed, Context, Outcome
 from ..contracts import Verdict
 from ..measures import examples_bytes, examples_of, right
 from ..merge import parameters, with_parameters
-from .fit import rates
+from .fit import EPISODES, rates
 
 HARD_TIMES = 4
 """How often an item that was answered wrong is there, beside all others."""
@@ -39,6 +40,10 @@ def run(context: Context) -> Outcome:
         counts[kind] += 1
         other = _repaired(context, cycle, master, image) if kind == "A" else _calmed(context, cycle, master)
         made = context.image(other, bits=config.quant.bits, calibrated=learned, name="cycle")
+        if kind == "A":
+            _losses(context, f"a_cycle/{cycle}", image, {"before": master, "after": other})
+        else:
+            _homeostasis(context, f"b_cycle/{cycle}", {"before": image, "after": made})
         accepted, verdict = _judged(context, cycle, kind, made, image, tested)
         if accepted and other != master:
             master, image, applied, stalled = other, made, applied + 1, set()
@@ -47,9 +52,11 @@ def run(context: Context) -> Outcome:
         accuracy = measures.accuracy(context.get(image), context.get(tested))
         if plateaus[kind].add(accuracy):
             context.measure(f"plateau/{cycle}/kind", measures.named, choice=kind)
+            context.measure(f"plateau/{cycle}/gain", measures.real, value=plateaus[kind].gain)
             stalled.add(kind)
             kind = "B" if kind == "A" else "A"
     context.measure("plateau_detections", measures.count_of, count=len(stalled))
+    context.measure("evaluations", measures.count_of, count=1 + sum(counts.values()))
     return _ended(context, master, image, counts, applied, refused)
 
 
@@ -63,10 +70,10 @@ def _repaired(context: Context, cycle: int, master: str, image: str) -> str:
         wrong = np.flatnonzero(~right(context.get(image), context.get(learned)))
         order = np.concatenate([np.arange(len(some)), np.repeat(wrong, HARD_TIMES)])
         made = Examples(some.raw[order], some.label[order])
-        return {"examples": context.put(examples_bytes(made))}, {"wrong": len(wrong)}
+        return {"examples": context.put(examples_bytes(made))}, {}
 
     step = context.step("failures", {"image": image, "data": learned}, harder)
-    context.measure(f"a_cycle/{cycle}/failures", measures.count_of, count=step.results["wrong"])
+    context.measure(f"a_cycle/{cycle}/failures", measures.item_count, failed(context, image))
     schedule = context.schedule(config.tune.epochs, config.tune.rate, cycle)
     data = step.outputs["examples"], tested
     trained = context.trained(f"repair/{cycle}", master, data, schedule, bits=context.bits).outputs["master"]
@@ -82,6 +89,35 @@ def _repaired(context: Context, cycle: int, master: str, image: str) -> str:
             with_parameters(before, parameters(before) + config.tune.strength * change))}, {}  # fmt: skip
 
     return context.step("partly", inputs, partly).outputs["master"]
+
+
+def failed(context: Context, image: str) -> str:
+    """Training items that an image answers wrong -> their hash."""
+    learned = context.all_examples("train")
+
+    def miss() -> Computed:
+        some = examples_of(context.get(learned))
+        wrong = ~right(context.get(image), context.get(learned))
+        return {"examples": context.put(examples_bytes(Examples(some.raw[wrong], some.label[wrong])))}, {}
+
+    return context.step("failed", {"image": image, "data": learned}, miss).outputs["examples"]
+
+
+def _losses(context: Context, path: str, image: str, masters: Mapping[str, str]) -> None:
+    """Log the loss on what was answered wrong, before and after a cycle of repair."""
+    items = failed(context, image)
+    if measures.item_count(context.get(items)):
+        for when, master in masters.items():
+            context.measure(f"{path}/loss_{when}", measures.loss, master, items)
+
+
+def _homeostasis(context: Context, path: str, images: Mapping[str, str]) -> None:
+    """Log how alike itself a network is before and after a cycle of homeostasis, and where that led its rates."""
+    learned, after = context.all_examples("train"), images["after"]
+    for when, image in images.items():
+        context.measure(f"{path}/consistency_{when}", measures.consistency, image)
+    context.measure(f"{path}/rate_error", measures.rates_off, after, learned, most=RATE_MOST)
+    context.measure(f"{path}/sigma", measures.branching, after, learned, seed=context.config.run.seed)
 
 
 def _calmed(context: Context, cycle: int, master: str) -> str:
@@ -137,6 +173,17 @@ def _ended(
     context.measure("half_baking_iterations", measures.count_of, count=applied)
     context.measure("stacked_strength", measures.stacked, strength=config.tune.strength, updates=applied)
     context.measure("accuracy", measures.accuracy, image, tested)
+    lost = failed(context, model.image)
+    if measures.item_count(context.get(lost)):
+        assert model.master is not None
+        context.measure("baking_loss_reduction", measures.loss_reduction, master, model.master, lost)
+    unseen = [task.name for task in context.suite.tasks if task.held_out and task.plant]
+    if unseen:
+        of = {"suite": config.run.suite, "count": EPISODES, "seed": config.run.seed}
+        context.measure("solve_rate_held_out", measures.solved_of_all, image, names=unseen, **of)
+    strangers = [m for m in context.registry.models(context.run) if m.phase == "adopt" and m.id != context.origin().id]
+    if strangers and strangers[0].image is not None:
+        context.measure("consistency_other", measures.likeness, image, strangers[0].image)
     solved = context.measure("solve_rate", measures.accuracy, image, held)
     context.measure("convergence_achieved", measures.not_above, value=config.tune.target - solved, most=0.0)
     same = context.measure("consistency", measures.consistency, image)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from espike_sim.errors import EspikeError
 
+from .code import coded, is_code
+from .draws import Draws
 from .drivers import devices
 from .episodes import Episodes, answered_episodes, run_episodes
 from .files import digits, gestures, import_recordings, recorded, split_digits
 from .levels import graded
+from .signals import generated
 from .tasks import PARTS, Plant, Quality, Suite, Task, join, quality
 
 SUITES: dict[str, Callable[[], Suite]] = {
@@ -24,17 +27,17 @@ def suites() -> dict[str, Suite]:
 
 
 def suite(name_or_path: str) -> Suite:
-    """A suite by its name, or of the recordings in a file or folder. Raises: EspikeError where there is none."""
+    """A suite by its name, of the recordings in a file or folder, or of the user's code. Raises: EspikeError."""
     if name_or_path in SUITES:
         return SUITES[name_or_path]()
     path = Path(name_or_path)
     if not path.exists():
-        do = "use " + ", ".join(SUITES) + ", or a file or folder of recordings"
+        do = "use " + ", ".join(SUITES) + ", recordings, or a Python file"
         raise EspikeError(f"suite {name_or_path!r} is unknown", do=do)
-    return recorded(path)
+    return coded(path) if is_code(path) else recorded(path)
 
 
 __all__ = [
-    "PARTS", "Episodes", "Plant", "Quality", "Suite", "Task", "answered_episodes", "import_recordings", "join",
-    "quality", "run_episodes", "suite", "suites",
+    "PARTS", "Draws", "Episodes", "Plant", "Quality", "Suite", "Task", "answered_episodes", "generated",
+    "import_recordings", "join", "quality", "run_episodes", "suite", "suites",
 ]  # fmt: skip

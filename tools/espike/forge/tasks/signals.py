@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -31,13 +31,17 @@ Make = Callable[[Draws, int], I64]
 """(draws, class) -> int64 (samples, channels)."""
 
 
-def generated(task: str, make: Make, classes: int) -> Draw:
-    """Examples that are drawn one by one, each from a stream of its own (task, part, seed, index)."""
+def generated(task: str, make: Make, classes: int | Sequence[int]) -> Draw:
+    """Examples that are drawn one by one, each from a stream of its own (task, part, seed, index), cut to 0..255.
+
+    classes: how many, which are the first labels of the suite, or the indices of their labels; `make` gets 0, 1 ...
+    """
+    labels = np.arange(classes) if isinstance(classes, int) else np.array(classes)
 
     def draw(part: str, count: int, seed: int) -> Examples:
-        label = np.arange(count, dtype=np.int64) % classes
-        raw = np.stack([make(Draws(task, part, seed, i), int(k)) for i, k in enumerate(label)])
-        return Examples(np.clip(raw, 0, TOP).astype(np.int32), label)
+        turn = np.arange(count, dtype=np.int64) % len(labels)
+        raw = np.stack([make(Draws(task, part, seed, i), int(k)) for i, k in enumerate(turn)])
+        return Examples(np.clip(raw, 0, TOP).astype(np.int32), labels[turn].astype(np.int64))
 
     return draw
 
