@@ -43,6 +43,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*$")
 _TYPES = frozenset(
     {"const", "volatile", "unsigned", "signed", "struct", "void", "char", "short", "int", "long", "float"}
 )
+_ALWAYS = re.compile(r"([1-9]\d*|0[xX]0*[1-9a-fA-F][\da-fA-F]*)[uUlL]*$|true$")
 _LINE_MARKER = re.compile(r'# (\d+) "([^"]*)"')
 _CONDITION = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif|else)\b")
 
@@ -230,16 +231,27 @@ def _loop_body(body: list[Token], at: int) -> list[Token]:
     return body[at:]
 
 
+def _has_exit(words: list[Token]) -> bool:
+    """Does a return lie in a loop's body, or a break that is not an inner loop's or switch's?"""
+    inner_end = 0
+    for i, token in enumerate(words):
+        if token.text == "return" or (token.text == "break" and i >= inner_end):
+            return True
+        if token.text in ("for", "while", "switch", "do"):
+            begin = i + 1 if token.text == "do" else _skip_group(words, i + 1)
+            inner_end = max(inner_end, begin + len(_loop_body(words, begin)))
+    return False
+
+
 def _is_endless(body: list[Token], at: int) -> bool:
     """Does a loop without a condition begin at word `at`, which nothing inside ends? A do ... while (1) counts."""
-    words = [token.text for token in body[at : at + 5]]
-    if words[:1] == ["while"] and words[1:2] == ["("] and words[3:4] == [")"] and words[2].isalnum():
-        begin = at + 4 if words[2] in ("1", "true") else None
-    else:
-        begin = at + 5 if words == ["for", "(", ";", ";", ")"] else None
-    if begin is None:
-        return False
-    return not any(token.text in ("break", "return") for token in _loop_body(body, begin))
+    end = _skip_group(body, at + 1)
+    condition = [token.text for token in body[at + 2 : end - 1]]
+    if body[at].text == "for":
+        first = condition.index(";")
+        condition = condition[first + 1 : condition.index(";", first + 1)]
+    is_always = not condition or (len(condition) == 1 and _ALWAYS.match(condition[0]) is not None)
+    return is_always and not _has_exit(_loop_body(body, end))
 
 
 def check_loops(root: Path, units: Iterable[Unit]) -> Iterator[Finding]:

@@ -4,9 +4,11 @@ coverage.py            both gates: the whole test suite once, and the tests of t
 coverage.py python     lines of tools/espike and hostsim/espike_sim alone; further words go to pytest
 coverage.py c          branches of c_core/src alone
 
-The suite tests the core that ships. A second one, without optimization and with counters, is built in build/coverage,
-and the tests of the core alone run on it. A branch of a source that is compiled several times (inline functions, number
-types) is one branch, run where any of them runs it.
+The suite tests the core that ships. Others, without optimization and with counters, are built in build/coverage, and
+the tests of the core alone run on them: all on the host's core, those of segments once more on one that has the segment
+codec of chips. A branch of a source that is compiled several times (inline functions, number types) is one branch, run
+where any of them runs it. Each test file runs in a process of its own, which is waited for: counts are written when it
+ends, and a worker of pytest-xdist that is slow to end is killed without them.
 """
 
 from __future__ import annotations
@@ -19,24 +21,32 @@ import sys
 import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "coverage"
 CORE = ROOT / "c_core"
 LEAST_LINES = 90.0
-LEAST_BRANCHES = 85.0
+LEAST_BRANCHES = 95.0
 COUNTING = ["--coverage", "-O0", "-g", "-fprofile-update=atomic", "-Dalways_inline=unused"]
 """Nothing inlined: a branch is where the source has it, and not once per place that calls it."""
-FLAGS = ["-std=c99", "-ffp-contract=off", "-fPIC", "-DSPK_VECTOR", f"-I{CORE / 'include'}"]
+FLAGS = ["-std=c99", "-ffp-contract=off", "-fPIC", f"-I{CORE / 'include'}"]
+VECTOR = "-DSPK_VECTOR"
+CHIP_PARTS = ("bitpack", "segment")
+"""Sources of the core for chips that are compiled as chips have them: without VECTOR."""
+CHIP_TESTS = ["bitpack", "segment", "segment_damage", "segment_vectors", "segment_writer"]
 CORE_TESTS = [
-    "agreement", "arithmetic", "bitpack", "bounds", "c_ledger", "damage", "golden", "image", "ledger", "levels",
-    "link_codec", "pcg", "presentations", "procedural", "random_networks", "recording", "rounding", "segment",
-    "segment_damage", "segment_vectors", "segment_writer", "senses_c", "shared_rows", "store", "telemetry", "timing",
-    "transfer", "vector_rows", "vectors",
+    "agreement", "bitpack", "c_ledger", "damage", "engine_calls", "forged_records", "golden", "image", "ledger",
+    "levels", "link_codec", "pcg", "presentations", "procedural", "random_networks", "recording", "rounding", "segment",
+    "segment_damage", "segment_vectors", "segment_writer", "selftest", "senses_c", "shared_rows", "store", "telemetry",
+    "timing", "transfer", "vector_rows", "vectors",
 ]  # fmt: skip
 """tests/test_NAME.py that run the core on this machine."""
-SELECTED = "not native and not emu-rv32 and not emu-lx106 and not esp32 and not fuzz and not sanitize and not long_run"
+SELECTED = (
+    "not native and not emu-rv32 and not emu-lx106 and not esp32 and not fuzz and not sanitize and not long_run "
+    "and not no_byte_outside and not size_t_ends and not on_rv32 and not constant_memory and not without_floats"
+)
 """No boards, whose core is not this one, and nothing that builds a core of its own."""
 
 Branch = tuple[str, int, int, int]
@@ -79,24 +89,26 @@ def report(what: str, files: dict[str, tuple[int, int]], least: float) -> bool:
     return passes
 
 
-def compiled(source: Path, flags: Iterable[str]) -> Path:
+def compiled(source: Path, folder: Path, flags: Iterable[str]) -> Path:
     """The object of a C file."""
-    made = BUILD / "core" / f"{source.stem}.o"
+    made = folder / f"{source.stem}.o"
     run(["cc", *FLAGS, *flags, "-c", source, "-o", made])
     return made
 
 
-def counting_core() -> Path:
-    """The host's extension with a core that counts its branches, built anew."""
-    folder = BUILD / "core"
+def counting_core(folder: Path, plain: tuple[str, ...] = ()) -> Path:
+    """The host's extension with a core that counts its branches, built anew; sources named `plain`... are a chip's."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     glue = folder / "_core.c"
     emit = f"import _build; _build.ffi.emit_c_code({str(glue)!r})"
     run([sys.executable, "-c", emit], PYTHONPATH=str(ROOT / "hostsim" / "espike_sim"))
-    objects = [compiled(source, COUNTING) for source in sorted((CORE / "src").glob("*.c"))]
-    host = ["-O2", f"-I{sysconfig.get_paths()['include']}", f"-I{ROOT / 'hostsim' / 'espike_sim'}"]
-    objects += [compiled(source, host) for source in (glue, ROOT / "hostsim" / "espike_sim" / "batch.c")]
+    objects = [
+        compiled(source, folder, COUNTING if plain and source.stem.startswith(plain) else [*COUNTING, VECTOR])
+        for source in sorted((CORE / "src").glob("*.c"))
+    ]
+    host = ["-O2", VECTOR, f"-I{sysconfig.get_paths()['include']}", f"-I{ROOT / 'hostsim' / 'espike_sim'}"]
+    objects += [compiled(source, folder, host) for source in (glue, ROOT / "hostsim" / "espike_sim" / "batch.c")]
     made = folder / "_core.abi3.so"
     run(["cc", "-shared", "--coverage", *objects, "-o", made])
     return made
@@ -122,16 +134,26 @@ def branches(folder: Path) -> dict[Branch, bool]:
     return found
 
 
+def run_tests(name: str, core: Path) -> str:
+    """tests/test_NAME.py on a counting core, in a process of its own -> the last line that pytest says."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-k", SELECTED, f"tests/test_{name}.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts" / "covered"), "ESPIKE_COVERED_CORE": str(core)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CoverageError(f"test_{name} on {core.parent.name} ended with {done.returncode}\n{done.stdout[-4000:]}")
+    return done.stdout.splitlines()[-1]
+
+
 def c_branches() -> bool:
-    """Run the tests of the core on one that counts, and say whether they run enough of its branches."""
-    core = counting_core()
-    tests = [f"tests/test_{name}.py" for name in CORE_TESTS]
-    run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-k", SELECTED, *tests],
-        PYTHONPATH=str(ROOT / "scripts" / "covered"),
-        ESPIKE_COVERED_CORE=str(core),
-    )
-    found = branches(BUILD / "core")
+    """Run the tests of the core on cores that count, and say whether they run enough of their branches."""
+    host, chip = counting_core(BUILD / "core"), counting_core(BUILD / "core-chip", CHIP_PARTS)
+    jobs = [*((name, host) for name in CORE_TESTS), *((name, chip) for name in CHIP_TESTS)]
+    with ThreadPoolExecutor(2) as pool:
+        for (name, core), said in zip(jobs, pool.map(lambda job: run_tests(*job), jobs), strict=True):
+            print(f"  {core.parent.name}: test_{name}: {said}", flush=True)
+    found = branches(host.parent)
+    for branch, is_run in branches(chip.parent).items():
+        found[branch] |= is_run
     files: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for (name, *_), is_run in found.items():
         files[name] = (files[name][0] + is_run, files[name][1] + 1)

@@ -17,11 +17,12 @@ from small_networks import Synapses, network, stimulus
 from espike.image import pack
 from espike.rows import CODEC_NAMES
 from espike_sim import procedural
+from espike_sim.dynamics import Dynamics
 from espike_sim.engine import CodedStimulus
 from espike_sim.errors import EspikeError
 from espike_sim.generator import Generator
 from espike_sim.pcg import pcg_one
-from espike_sim.quantized import ALWAYS, QuantizedConnectome, accumulator_bound
+from espike_sim.quantized import ALWAYS, NUMBER_TYPES, QuantizedConnectome, accumulator_bound
 from espike_sim.random_networks import random_network, random_stimulus
 from espike_sim.reference import Reference
 
@@ -389,14 +390,33 @@ def test_every_row_codec(case: str, precision: str, name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_procedural_rows(name: str) -> None:
     rule = Generator(0x80000001, 20, tuple(range(-60, 100, 10)))
-    for counts, candidates_only, shift in (([30, 50], True, 0), ([30, 65_537], False, 1), ([1, 1], False, 0)):
+    shapes = (([30, 50], True, 0), ([30, 50], False, 0), ([30, 65_537], False, 1), ([1, 1], False, 0))
+    for counts, candidates_only, shift in shapes:
         drawn = procedural.synapses(rule.seed, counts[0], rule.fan_out, counts[1], rule.levels)
         q = network("int8", counts, [Synapses(0, 1, *drawn, shift)], candidates_only=candidates_only, threshold=60)
         q = replace(q, projections=(replace(q.projections[0], generator=rule),))
         assert codecs(q) == ({"procedural"}, 0)
         ids = range(counts[0])
-        found = engines.agree(q, 3, stimulus(q, [(t, n, 61) for t in (1, 2) for n in ids if (t + n) % 3]), name)
+        entries = stimulus(q, [(t, n, 61) for t in (1, 2) for n in ids if (t + n) % 3])
+        found = engines.agree(q, 3, entries, name, *(["rows"] if name == "host" else []))
         assert found.spikes > 0
+
+
+@pytest.mark.parametrize("thresholds", ["alike", "apart"])
+@pytest.mark.parametrize("reset", ["value", "subtract", "none"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_power_reaches_areas_with_neuron_models(precision: str, reset: str, thresholds: str) -> None:
+    """Whole blocks of neurons with and without power, alike or with thresholds of their own."""
+    types, powered = NUMBER_TYPES[precision], np.arange(3, 600, 7, dtype=np.uint32)
+    q = network(
+        precision, [600, 300], [Synapses(0, 1, np.arange(300), np.arange(300), [40] * 300)], candidates_only=False,
+        power_neuron=powered, power_value=np.full(len(powered), 30, types.input), threshold=60,
+    )  # fmt: skip
+    if thresholds == "apart":
+        q = replace(q, threshold=(60 + np.arange(q.neurons) % 5).astype(types.potential))
+    q = replace(q, areas=tuple(replace(area, dynamics=Dynamics(reset=reset)) for area in q.areas))
+    entries = stimulus(q, [(4, n, 100) for n in range(200)])
+    assert engines.agree(q, 12, entries, "host", "rows").spikes > 400
 
 
 def test_a_rule_that_yields_other_synapses_is_not_stored() -> None:

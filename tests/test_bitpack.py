@@ -12,6 +12,7 @@ import segment_programs
 
 try:
     from espike_sim.bitpack import pack_bits, packed_bytes, unpack_bits
+    from espike_sim.core import ffi, lib
     from espike_sim.errors import EspikeError
 except ImportError:
     pytest.skip("the C core is not built: make setup", allow_module_level=True)
@@ -48,6 +49,11 @@ def test_widths_that_do_not_exist_are_refused(bits: int) -> None:
             call()
     with pytest.raises(EspikeError):
         unpack_bits(bytes(300), 3, bits)
+    if bits in (0, 9, 64):
+        codes, room = ffi.new("uint8_t[]", b"\1\2\3"), ffi.new("uint8_t[]", 300)
+        assert lib.spk_pack_bits(room, codes, 3, bits) == lib.SPK_ERROR_PARAMETER
+        assert lib.spk_unpack_bits(codes, room, 3, bits) == lib.SPK_ERROR_PARAMETER
+        assert (bytes(codes), bytes(room)) == (b"\1\2\3\0", bytes(300))
 
 
 @pytest.mark.parametrize("codes", [[8], [255], [256], [-1], [1, 2, 1 << 40], [0.5]])

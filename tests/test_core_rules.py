@@ -126,6 +126,35 @@ FAULTS = {
     ),
 }
 
+
+def looping(loop: str) -> str:
+    """A function with a loop in its fourth line."""
+    return f"int f(int x);\nint f(int x) {{\n    x++;\n    {loop}\n    return x;\n}}\n"
+
+
+ENDLESS = {
+    "for": "for (;;) { x++; }",
+    "for that counts": "for (int i = 0;; i++) { x += i; }",
+    "for of a constant": "for (; 1; x++) { }",
+    "for in one statement": "for (;;) x++;",
+    "for without anything": "for (;;) ;",
+    "while": "while (1) { x++; }",
+    "while of another constant": "while (0x2u) { x++; }",
+    "do": "do { x++; } while (1);",
+    "a break of an inner loop": "for (;;) { while (x > 3) { break; } }",
+    "a break of a switch": "for (;;) { switch (x) { case 1: break; default: x++; } }",
+    "a return behind it": "while (1) { x++; } if (x > 2) { return 1; }",
+}
+
+ENDING = {
+    "for that a break ends": "for (;;) { if (x++ > 3) { break; } }",
+    "while that a return ends": "while (1) { if (x++ > 3) { return 2; } }",
+    "a return inside a switch": "for (;;) { switch (x++) { case 1: return 1; default: break; } }",
+    "a break behind an inner loop": "for (;;) { for (int i = 0; i < x; i++) { x--; } break; }",
+    "a condition": "while (x < 3) { x++; } for (; x < 9;) { x++; } do { x--; } while (x);",
+    "a loop that never begins": "while (0) { x++; } do { x++; } while (0);",
+}
+
 CORE_FAULTS = {
     "global": ("int count;\n", "c_core/src/sample.c:1: a mutable global: count"),
     "static global": (
@@ -140,6 +169,18 @@ CORE_FAULTS = {
         'const char *name = "x";\n',
         "c_core/src/sample.c:1: a mutable global: name",
     ),
+    "goto": (
+        "int f(int x);\nint f(int x) {\n    if (x) goto end;\n    x++;\nend:\n    return x;\n}\n",
+        "c_core/src/sample.c:3: goto in f",
+    ),
+    "goto back": (
+        "int f(int x);\nint f(int x) {\nagain:\n    x--;\n    if (x > 0) { goto again; }\n    return x;\n}\n",
+        "c_core/src/sample.c:5: goto in f",
+    ),
+    **{
+        f"endless: {about}": (looping(loop), "c_core/src/sample.c:4: a loop without an end in f")
+        for about, loop in ENDLESS.items()
+    },
     "allocator in the object": (
         "void free(void *p);\nextern void (*const hook)(void *);\nvoid (*const hook)(void *) = free;\n",
         "the object asks for free",
@@ -183,6 +224,31 @@ def test_fault_is_found(fault: str, firmware: bool, rules: ModuleType, tmp_path:
 def test_fault_of_the_core_is_found(fault: str, rules: ModuleType, tmp_path: Path) -> None:
     text, wanted = CORE_FAULTS[fault]
     assert any(wanted in line for line in found(rules, tree(tmp_path, text)))
+
+
+@pytest.mark.parametrize("about", ENDING)
+def test_loops_that_end_are_allowed(about: str, rules: ModuleType, tmp_path: Path) -> None:
+    assert found(rules, tree(tmp_path, looping(ENDING[about]))) == []
+
+
+@pytest.mark.parametrize("text", [looping(ENDLESS["for"]), CORE_FAULTS["goto"][0]])
+def test_firmware_may_loop_for_ever(text: str, rules: ModuleType, tmp_path: Path) -> None:
+    assert found(rules, tree(tmp_path, text, firmware=True)) == []
+
+
+@pytest.mark.parametrize("name", ["malloc", "calloc", "realloc", "free", "aligned_alloc", "strdup", "alloca", "sbrk"])
+def test_every_way_to_allocate_is_found(name: str, rules: ModuleType, tmp_path: Path) -> None:
+    text = f"void *{name}(int x);\nvoid *f(int x);\nvoid *f(int x) {{\n    return {name}(x);\n}}\n"
+    assert f"c_core/src/sample.c:4: f allocates: {name}" in found(rules, tree(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "lines", [["#if 1", "#elif 0", "#endif"], ["#ifndef X", "#else", "#endif"], ["# ifdef X", "#endif"]]
+)
+def test_every_condition_inside_a_function_is_found(lines: list[str], rules: ModuleType, tmp_path: Path) -> None:
+    text = "int f(void);\nint f(void) {\n" + "".join(f"{line}\n" for line in lines) + "    return 1;\n}\n"
+    seen = found(rules, tree(tmp_path, text))
+    assert [line.split(":")[1] for line in seen] == [str(3 + i) for i in range(len(lines) - 1)]
 
 
 def test_firmware_may_have_globals(rules: ModuleType, tmp_path: Path) -> None:

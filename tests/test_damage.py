@@ -294,6 +294,7 @@ def forged_rows(precision: str) -> Iterator[Forged]:
     yield forged("a varint without end", 5, b"\x81", row[5] - 1)
     yield forged("varints without end", 5, b"\xff" * (row[5] - uniform), uniform)
     yield forged("a varint beyond 31 bits", 5, b"\xff\xff\xff\xff\x0f", uniform)
+    yield forged("a varint of 31 bits", 5, b"\xff\xff\xff\xff\x07", uniform)
     yield forged("a varint whose fifth byte passes 32 bits", 5, b"\x80\x80\x80\x80\x10", uniform)
     yield forged("a varint of six bytes", 5, b"\x80\x80\x80\x80\x80\x01", uniform)
     yield forged("a varint beyond the area", 5, b"\xe8\x07", uniform)
@@ -637,8 +638,14 @@ def forged_models(precision: str) -> Iterator[tuple[str, bytes]]:
         (0, "RESET", NAN if floats else 0x8000), (0, "RESET", MINUS_ZERO if floats else 0xFFFF8000),
         (0, "BIAS", INFINITY if floats else 1 << 30), (0, "CURRENT_RETAINED", 0x3F800001 if floats else 32769),
         (2, "RESET", image.header("BLOCKS_OFFSET") - 4), (2, "RESET", 0), (2, "CURRENT_RETAINED", 138),
+        (2, "RESET", image.header("BLOCKS_OFFSET") + 4),
     ):  # fmt: skip
         yield f"{area} {name} {value:#x}", Image(data).put(words[f"model {area} {name}"], value).sealed()
+    flags = words["model 0 FLAGS"]
+    if floats:
+        yield "a shift of floats", Image(data).put(flags, image.word(flags) | 1 << 8).sealed()
+    for value in (0x8000, 0x7C00, 0xFC00, 0x7E01, 0x10000) if precision == "fp16" else ():
+        yield f"binary16 {value:#x}", Image(data).put(words["model 0 RESET"], value).sealed()
     for about, offset, value in (
         ("candidates", HEADER_WORDS["PRECISION"], image.word(HEADER_WORDS["PRECISION"]) | 1 << 8),
         ("late with a countdown", image.area(0, "FLAGS").offset, 1 | 1 << 12),

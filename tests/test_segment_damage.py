@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import c_programs
 import numpy as np
@@ -14,7 +15,7 @@ import segment_programs
 import slow_segment
 
 try:
-    from espike_sim.core import lib
+    from espike_sim.core import ffi, lib
     from espike_sim.errors import EspikeError
     from espike_sim.segment import Policy, Segment, decode, encode, encode_sets, split
 except ImportError:
@@ -198,6 +199,52 @@ def test_what_only_looks_odd_is_taken() -> None:
         assert Segment(data).decode().tolist() == slow_segment.read(data).values().tolist() == [[top - qmax, 1 - qmax]]
 
 
+def opened(data: bytes) -> Any:
+    view = ffi.new("spk_segment_t *")
+    assert lib.spk_segment_open(view, ffi.from_buffer(data), len(data), ffi.new("uint32_t *")) == 0
+    return view
+
+
+def begun(view: Any, coding: Any, work: Any, room: int) -> tuple[int, Any]:
+    """(what spk_segment_reader_init says, the reader)."""
+    reader = ffi.new("spk_segment_reader_t *")
+    return int(lib.spk_segment_reader_init(reader, view, coding, work, room)), reader
+
+
+def test_readers_need_the_coding_and_its_memory() -> None:
+    work, coding = ffi.new("uint64_t[]", 1 << 12), lib.spk_segment_version_2()
+    for data in small(1):
+        view = opened(data)
+        assert lib.spk_segment_reader_bytes(view, coding) == 0
+        assert begun(view, ffi.NULL, ffi.NULL, 0)[0] == 0
+    for data in small(2):
+        view = opened(data)
+        needed = int(lib.spk_segment_reader_bytes(view, coding))
+        assert lib.spk_segment_reader_bytes(view, ffi.NULL) == 0
+        assert begun(view, ffi.NULL, work, 8 << 12)[0] == lib.SPK_ERROR_VERSION
+        assert begun(view, coding, work, needed)[0] == 0
+        assert begun(view, coding, work, needed - 1)[0] == lib.SPK_ERROR_RAM
+        assert begun(view, coding, ffi.cast("char *", work) + 4, needed)[0] == lib.SPK_ERROR_RAM
+
+
+def test_frames_of_another_kind_or_past_the_last_are_not_read() -> None:
+    work, coding = ffi.new("uint64_t[]", 1 << 12), lib.spk_segment_version_2()
+    calls = (
+        (lib.spk_segment_read, ffi.new("float[]", 64)),
+        (lib.spk_segment_read_integers, ffi.new("int32_t[]", 64)),
+        (lib.spk_segment_read_set, ffi.new("uint32_t[]", 64)),
+    )
+    for data in (*small(1), *small(2)):
+        view = opened(data)
+        error, reader = begun(view, coding, work, 8 << 12)
+        assert error == 0
+        for number, (read, out) in enumerate(calls):
+            suits = (view.kind == 2) == (number == 2)
+            found = [int(read(reader, frame, out)) for frame in (0, view.frame_count - 1, view.frame_count, 0xFFFFFFFF)]
+            assert found[2:] == [lib.SPK_ERROR_PARAMETER] * 2
+            assert all((value >= 0) == suits for value in found[:2])
+
+
 def test_a_file_ends_at_its_damage() -> None:
     good = small(1) + small(2)[:4]
     whole = b"".join(good)
@@ -218,6 +265,33 @@ def test_a_file_ends_at_its_damage() -> None:
 def kept(target: str) -> list[Path]:
     """Inputs that a fuzzer made, the least of them that reach everything it reached."""
     return sorted((CORPUS / target).iterdir())
+
+
+def test_the_slow_reader_says_the_same_of_kept_inputs() -> None:
+    """What a fuzzer found reaches deep: frames that end inside a set, levels and members that there are not."""
+    agreed = refused = 0
+    for path in kept("segment"):
+        data = path.read_bytes()[1:]
+        try:
+            segment = Segment(data)
+        except EspikeError:
+            with pytest.raises(slow_segment.RefusedError):
+                slow_segment.read(data)
+            refused += 1
+            continue
+        if segment.tensor_len * max(segment.frames, 1) > 20_000:
+            continue
+        slow = slow_segment.read(data)
+        try:
+            fast = segment.integers().tolist() if segment.kind != "sets" else [s.tolist() for s in segment.sets()]
+        except EspikeError:
+            with pytest.raises(slow_segment.RefusedError):
+                slow.rows()
+            refused += 1
+            continue
+        assert fast == slow.rows(), path.name
+        agreed += 1
+    assert min(agreed, refused) > 5
 
 
 @pytest.mark.parametrize("path", segment_programs.PATHS)

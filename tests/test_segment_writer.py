@@ -323,6 +323,78 @@ def test_arguments_that_do_not_go_together_are_refused() -> None:
             Writer(length, policy, kind=kind)  # type: ignore[arg-type]
 
 
+def initialized(
+    policy: Any, kind: int, length: int, *, work: int = 1 << 14, at: int = 0, capacity: int = 1 << 14
+) -> int:
+    """What spk_segment_writer_init says."""
+    room, buffer = ffi.new("uint64_t[]", 1 << 12), ffi.new("uint8_t[]", 1 << 14)
+    writer = ffi.new("spk_segment_writer_t *")
+    place = ffi.cast("char *", room) + at
+    return int(lib.spk_segment_writer_init(writer, policy, kind, length, place, work, buffer, capacity, 0))
+
+
+def test_the_core_refuses_arguments_and_memory_that_do_not_do() -> None:
+    one, two = (Policy(version=version)._struct() for version in (1, 2))
+    for policy, kind, length, fine in (
+        (one, 0, 1, True), (two, 0, 1, True), (two, 1, 1, True), (two, 2, 1, True),
+        (one, 0, 0, False), (one, 1, 4, False), (one, 2, 4, False), (two, 0, 0, False), (two, 3, 4, False),
+        (two, 2, (1 << 28) + 1, False), (two, 0, (1 << 28) + 1, False),
+    ):  # fmt: skip
+        assert initialized(policy, kind, length) == (0 if fine else lib.SPK_ERROR_PARAMETER)
+        assert (lib.spk_segment_work_bytes(policy, kind, length) != 0) == fine
+        assert (lib.spk_segment_buffer_bytes(policy, kind, length, 1) != 0) == fine
+    for field, value in (
+        ("headroom", 2),
+        ("group_len", 0),
+        ("hysteresis_frames", 0),
+        ("block_frames", 0),
+        ("low_q8", 257),
+    ):
+        odd = Policy(version=2)._struct()
+        setattr(odd, field, value)
+        assert lib.spk_segment_policy_check(odd) == initialized(odd, 0, 4) == lib.SPK_ERROR_PARAMETER
+    for policy in (one, two):
+        work = int(lib.spk_segment_work_bytes(policy, 0, 100))
+        buffer = int(lib.spk_segment_buffer_bytes(policy, 0, 100, 1))
+        assert initialized(policy, 0, 100, work=work, capacity=buffer) == 0
+        assert initialized(policy, 0, 100, work=work - 1) == initialized(policy, 0, 100, at=4) == lib.SPK_ERROR_RAM
+        assert initialized(policy, 0, 100, capacity=buffer - 1) == lib.SPK_ERROR_BUFFER
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_full_segment_stays_full_until_it_is_closed(version: int) -> None:
+    """Pushed again before that, a frame is refused again, and the segment is as it was."""
+    policy, rng = Policy(version=version, low_q8=0).fixed(8), np.random.default_rng(5)
+    frames = rng.uniform(-1, 1, (60, 40)).astype(np.float32)
+    frames[:, 0] = 1
+    writer, detail = Writer(40, policy, capacity=400), ffi.new("uint32_t *")
+
+    def push(frame: F32) -> int:
+        pointer = ffi.cast("void *", frame.ctypes.data)
+        return int(lib.spk_segment_push(writer._writer, pointer, lib.SPK_VALUES_FLOAT32, 0, detail))
+
+    taken = 0
+    while push(frames[taken]) == 1:
+        taken += 1
+    assert [push(frames[taken]) for _ in range(3)] == [0, 0, 0]
+    count = lib.spk_segment_close(writer._writer)
+    segment = Segment(bytes(ffi.buffer(writer._writer.buffer, count)))
+    assert segment.frames == taken > 3
+    assert np.abs(segment.decode() - frames[:taken]).max() < 0.01
+    assert push(frames[taken]) == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_segment_ends_before_its_frames_pass_32_bits(version: int) -> None:
+    writer = Writer(2, Policy(version=version).fixed(8), capacity=4096)
+    assert begins(writer, row(1, 2), row(1, 2)) == [False, False]
+    writer._writer.frame_count = (1 << 32) - 1
+    values, detail = row(1, 2), ffi.new("uint32_t *")
+    pointer = ffi.cast("void *", values.ctypes.data)
+    assert lib.spk_segment_push(writer._writer, pointer, lib.SPK_VALUES_FLOAT32, 0, detail) == 0
+    assert writer._writer.frame_count == (1 << 32) - 1
+
+
 @pytest.mark.parametrize(
     ("kind", "frame"),
     [

@@ -165,6 +165,20 @@ def test_no_first_spike_is_no_answer() -> None:
     assert (found.answer, found.values.tolist()) == (0, [1, 0])
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_presentation_ends_when_one_neuron_is_ahead_by_the_margin(precision: str) -> None:
+    """Neuron 0 fires in every burst, neuron 1 only where its level is reached; no further burst or sample is run."""
+    level = Encoder("level", "a1", levels=(5, 9), amount=200)
+    s = Senses(1, (level,), Decoder("count", "a1", 0, 2, (), 3), samples=3, bursts_per_sample=4, settle=2)
+    q = replace(sensed(precision, 1000, np.random.default_rng(0)), senses=s)
+    by_core = HostSenses(Host(ImageView(pack(q).data), expand=False))
+    for raw, values, bursts in (([7, 7, 7], [3, 0], 3), ([9, 7, 7], [7, 4], 7), ([9, 9, 4], [8, 8], 14)):
+        samples = np.array(raw, np.int32)[:, None]
+        found = by_core.present(samples)
+        assert (found.values.tolist(), found.bursts, found.answer) == (values, bursts, 0)
+        assert_presented_alike(q, [samples])
+
+
 def test_refusals_of_the_host() -> None:
     s = Senses(2, (Encoder("rate", "a1", high=4),), Decoder("count", "a3"), samples=2)
     q = sensed("int8", 1000, np.random.default_rng(0))

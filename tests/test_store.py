@@ -35,7 +35,8 @@ def test_the_cases_reach_both_sectors_and_roll_over() -> None:
 
 def test_a_store_that_forgets_the_trial_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measure itself: a board that runs a new image without having tried it fails some positions."""
-    monkeypatch.setattr(Machine, "_opened", lambda self, slot, is_trial: images()[0])
+    untried = images()[0]
+    monkeypatch.setattr(Machine, "_opened", lambda self, slot, is_trial: untried)
     assert power_cuts.share((single_cuts,)) < 1
 
 
@@ -122,6 +123,25 @@ def test_any_journal_is_usable() -> None:
         machine = Machine(flash, b"")
         assert machine.running in (None, old, new)
         machine.update(new)
+        assert Machine(flash, b"").running == new
+
+
+@pytest.mark.parametrize(
+    ("active", "trial", "is_taken"),
+    [(0, 255, True), (1, 0, True), (255, 1, True), (2, 255, False), (254, 255, False), (0, 2, False), (1, 254, False)],
+)
+def test_a_record_that_names_no_slot_is_none(active: int, trial: int, is_taken: bool) -> None:
+    """Behind a right CRC too; new records go behind it all the same."""
+    old, new, _ = images()
+    flash = Flash()
+    Machine(flash, b"").update(old)
+    body = struct.pack("<4sI4B2I", b"SPJ1", 9, active, trial, 0, 0, image_crc(old), image_crc(old)) + bytes(40)
+    flash.data[192:256] = body[:60] + struct.pack("<I", zlib.crc32(body[:60]))
+    store = ffi.new("spk_store_t *")
+    lib.spk_store_open(store, flash.c)
+    assert (store.sequence, store.active, store.trial) == ((9, active, trial) if is_taken else (3, 0, 255))
+    if not is_taken:
+        Machine(flash, b"").update(new)
         assert Machine(flash, b"").running == new
 
 

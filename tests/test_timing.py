@@ -68,6 +68,32 @@ def test_no_delay_back_and_none_too_long() -> None:
             timed(q, {"delay": delay})
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_potential_at_or_below_rest_drives_nothing(precision: str) -> None:
+    """Neurons 0 to 2 fire at -5, 0 and 1; neuron 3 fires too, and has no row of its own between two others."""
+    q = network(precision, [5, 5], [Synapses(0, 1, [0, 1, 2, 4], [0, 1, 2, 4], [9] * 4)], candidates_only=True)
+    q.threshold[:5], q.threshold[5:] = -20, 30_000
+    q = timed(q, {"psp_factor": 65536 if precision == "int8" else 1})
+    entries = stimulus(q, [(1, 0, -5), (1, 1, 0), (1, 2, 1), (1, 3, 7), (1, 4, 2)])
+    engines.agree(q, 2, entries, "host")
+    reference = Reference(q)
+    assert reference.run(1, entries).ids.tolist() == [0, 1, 2, 3, 4]
+    reference.run(1, entries)
+    assert reference.potentials()[5:].tolist() == [0, 0, 9, 0, 18]
+
+
+@pytest.mark.parametrize("weight", [3e37, -3e37])
+def test_driven_weights_stay_finite(weight: float) -> None:
+    """A product past binary32 is its largest number: opposite ones add up to 0, where infinities made NaN."""
+    q = network("fp32", [2, 1], [Synapses(0, 1, [0, 1], [0, 0], [weight, -weight])])
+    q = timed(replace(q, threshold=np.array([100, 100, 3.3e38], "f4")), {"psp_factor": 1})
+    for entries, sign in (([(1, 0, 200)], 1), ([(1, 0, 200), (1, 1, 200)], 0), ([(1, 1, 200)], -1)):
+        engines.agree(q, 2, stimulus(q, entries), "host")
+        reference = Reference(q)
+        reference.run(2, stimulus(q, entries))
+        assert np.float32(np.sign(weight) * sign * 3e38) == reference.potentials()[2]
+
+
 @pytest.mark.parametrize(("amount", "psp"), [(100, 100), (107, 107), (255, 255), (290, 255)])
 def test_a_potential_drives_weights(amount: int, psp: int) -> None:
     """The source fires at `amount`; its weight of 2 counts psp times, which the target shows as its potential."""

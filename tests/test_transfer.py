@@ -138,6 +138,113 @@ def test_the_header_is_what_the_document_says() -> None:
     assert words == [len(data), image_crc, 0, 0, 0, len(coded) - 40, zlib.crc32(coded[40:])]
 
 
+def test_headers_out_of_range_are_refused_behind_a_right_crc() -> None:
+    coded = transfer.encode(of_kind("uniform"))
+    header = ffi.new("spk_transfer_header_t *")
+    size = struct.unpack_from("<I", coded, 8)[0]
+    for at, value, error in (
+        (8, size, 0), (8, 136, 0), (8, 132, -1), (8, 0, -1), (8, size + 1, -1), (8, size + 2, -1),
+        (16, 4, 0), (16, size, 0), (16, 2, -1), (16, size + 4, -1), (16, 0xFFFFFFFC, -1),
+        (0, 0, lib.SPK_ERROR_MAGIC), (4, 0, lib.SPK_ERROR_VERSION), (4, 2, lib.SPK_ERROR_VERSION),
+    ):  # fmt: skip
+        forged = bytearray(coded[:36])
+        struct.pack_into("<I", forged, at, value)
+        forged += struct.pack("<I", zlib.crc32(forged))
+        wanted = lib.SPK_ERROR_TRANSFER if error == -1 else error
+        assert lib.spk_transfer_read_header(header, bytes(forged)) == wanted, (at, value)
+        forged[39] ^= 1
+        assert lib.spk_transfer_read_header(header, bytes(forged)) == (wanted or lib.SPK_ERROR_TRANSFER)
+
+
+class Expanding:
+    """A transfer that is pushed piece by piece; its flash fails once `fails_at` bytes are written."""
+
+    def __init__(self, coded: bytes, fails_at: int = 1 << 31) -> None:
+        self.out, self._fails_at = bytearray(), fails_at
+        header = ffi.new("spk_transfer_header_t *")
+        assert lib.spk_transfer_read_header(header, coded) == 0
+        self._put = ffi.callback("int(void *, uint32_t, const uint8_t *, uint32_t)", self._write)
+        self._ends = ffi.new("spk_transfer_ends_t *", {"write": self._put})
+        self._memory = ffi.new("uint64_t[]", lib.spk_transfer_memory_bytes() // 8)
+        self.c = lib.spk_transfer_begin(self._memory, header, self._ends)
+
+    def _write(self, _: object, offset: int, piece: object, count: int) -> int:
+        if offset + count > self._fails_at:
+            return -1
+        self.out.extend(ffi.buffer(piece, count))
+        return 0
+
+    def push(self, piece: bytes) -> int:
+        return int(lib.spk_transfer_push(self.c, piece, len(piece), 0xFFFFFFFF))
+
+
+def test_a_transfer_is_over_once_it_failed() -> None:
+    """A flash that fails, a piece too long, no such code, more than the header says: then nothing is taken any more."""
+    data = of_kind("uniform")
+    coded = transfer.encode(data)
+    payload = coded[40:]
+    assert len(payload) > 1100
+    for fails_at, piece, error in (
+        (512, payload[:1024], lib.SPK_ERROR_FLASH),
+        (1 << 31, bytes(1053), lib.SPK_ERROR_TRANSFER),
+        (1 << 31, bytes(1024), lib.SPK_ERROR_TRANSFER),
+    ):
+        running = Expanding(coded, fails_at)
+        assert running.push(piece) == error
+        before = bytes(running.out)
+        assert running.push(payload[:1]) == running.push(b"") == lib.SPK_ERROR_TRANSFER
+        assert not lib.spk_transfer_is_done(running.c)
+        assert bytes(running.out) == before != data
+    running = Expanding(coded)
+    for at in range(0, len(payload), 1000):
+        assert running.push(payload[at : at + 1000]) == 0
+    assert lib.spk_transfer_is_done(running.c)
+    assert running.push(b"\0") == lib.SPK_ERROR_TRANSFER
+    assert not lib.spk_transfer_is_done(running.c)
+
+
+def test_an_image_is_done_when_its_whole_payload_is_there() -> None:
+    """Behind the last byte's code more may lie, which the payload's CRC covers."""
+    data = of_kind("uniform")
+    coded = bytearray(transfer.encode(data) + bytes(100))
+    struct.pack_into("<II", coded, 28, len(coded) - 40, zlib.crc32(coded[40:]))
+    struct.pack_into("<I", coded, 36, zlib.crc32(coded[:36]))
+    running, payload = Expanding(bytes(coded)), bytes(coded[40:])
+    for at in range(0, len(payload) - 1, 500):
+        assert running.push(payload[at : min(at + 500, len(payload) - 1)]) == 0
+    assert bytes(running.out) == data
+    assert not lib.spk_transfer_is_done(running.c)
+    assert running.push(payload[-1:]) == 0
+    assert lib.spk_transfer_is_done(running.c)
+
+
+def test_what_cannot_be_coded_is_refused() -> None:
+    """Kinds that there are not, copies of other bytes or from outside the base, too little room."""
+    data = np.frombuffer(of_kind("uniform")[:1000], np.uint8)
+
+    def encode(kinds: np.ndarray, deltas: np.ndarray, room: int = 4000, base: bytes = data.tobytes()) -> int:
+        header = ffi.new("spk_transfer_header_t *", {"image_bytes": len(data), "base_bytes": len(base)})
+        memory, out = ffi.new("uint64_t[]", lib.spk_transfer_memory_bytes() // 8), ffi.new("uint8_t[]", 4000)
+        given = ffi.from_buffer("uint8_t[]", kinds), ffi.from_buffer("int32_t[]", deltas)
+        return int(lib.spk_transfer_encode(header, data.tobytes(), base, *given, memory, out, room))
+
+    literals, copies = np.zeros(len(data), np.uint8), np.full(len(data), lib.SPK_TRANSFER_COPY, np.uint8)
+    none, moved = np.zeros(len(data), np.int32), np.zeros(len(data), np.int32)
+    needed = encode(literals, none)
+    assert 40 < encode(copies, none) < needed
+    for room in (0, 39, 40, 41, needed - 5):
+        assert encode(literals, none, room) == lib.SPK_ERROR_BUFFER
+    for kind in (lib.SPK_TRANSFER_MOVE, 6, 255):
+        wrong = literals.copy()
+        wrong[500] = kind
+        assert encode(wrong, none) == lib.SPK_ERROR_TRANSFER
+    for delta in (1, -1, 500, -501, 1 << 30):
+        moved[500] = delta
+        differs = not 0 <= 500 + delta < 1000 or data[500 + delta] != data[500]
+        assert differs == (encode(copies, moved) == lib.SPK_ERROR_TRANSFER)
+    assert encode(copies, none, base=data[:999].tobytes()) == lib.SPK_ERROR_TRANSFER
+
+
 class Decoder:
     """docs/transfer.md and docs/segment.md read again: a binary range decoder in Python's whole numbers."""
 

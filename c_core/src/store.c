@@ -154,8 +154,9 @@ static int begin_trial(spk_store_t *store) {
     return 1;
 }
 
+/* A slot, 0 or 1, that holds an image which was not asked for since one ran; or none. */
 static uint32_t choose(spk_store_t *store, uint32_t slot) {
-    if (slot == SPK_STORE_NO_SLOT || store->image_crc[slot] == 0 || (store->asked >> slot & 1) != 0) {
+    if (store->image_crc[slot] == 0 || (store->asked >> slot & 1) != 0) {
         return SPK_STORE_NO_SLOT;
     }
     store->asked = (uint8_t)(store->asked | 1u << slot);
