@@ -10,15 +10,16 @@ from typing import Any
 import engines
 import pytest
 from command import run as command
-from forge_homes import forge
+from forge_homes import Forged, forge
 
 from espike import boards
-from espike.forge import config
+from espike.forge import catalogue, config
 from espike.forge.contracts import PHASES
+from espike.forge.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = ("digits", "gestures", "devices")
-SCORES = {"digits": 0.9, "gestures": 0.9, "devices": 0.8}
+EXAMPLES = ("digits", "gestures", "devices", "knocks")
+SCORES = {"digits": 0.9, "gestures": 0.9, "devices": 0.8, "knocks": 0.9}
 """What the image of a quick run gets right of its test items, at least."""
 EMULATED = "emu-rv32"
 
@@ -32,7 +33,8 @@ def example(name: str, folder: Path) -> Path:
     if os.environ.get("ESPIKE_CI"):
         engines.lack(f"board {EMULATED}: {', '.join(missing)} not found")
     copy = folder / path.name
-    copy.write_text(path.read_text().replace(f', "{EMULATED}"', ""))
+    text = path.read_text().replace('suite = "knocks"', f'suite = "{path.parent / "knocks"}"')
+    copy.write_text(text.replace(f', "{EMULATED}"', ""))
     assert config.load(copy).run.verify == ("native",)
     return copy
 
@@ -84,3 +86,68 @@ def test_the_guide_s_commands_are_commands() -> None:
         said = [done.out for done in texts if done.code == 0]
         assert said, line
         assert all(option in "".join(said) for option in options), line
+
+
+EVERY = """
+[run]
+suite = "graded"
+levels = [1, 8, 9]
+name = "every"
+verify = ["native"]
+deadline_us = 1000000
+
+[adopt]
+candidates = ["memory"]
+hidden = [24]
+epochs = 2
+
+[evolve]
+population = 2
+generations = 1
+
+[quant]
+ternary = true
+
+[train]
+examples = 100
+validation = 60
+test = 60
+epochs_per_level = 1
+max_retries = 0
+advance_at = 0.0
+quiet = 1.0
+
+[tune]
+cycles_most = 8
+plateau_window = 1
+target = 1.0
+
+[fit]
+prune = 0.1
+search = { generations = 0 }
+
+[pack]
+rungs = ["lossless"]
+
+[gates]
+retention = 0.0
+agreement = 0.0
+device_success = 0.0
+forgetting_most = 1.0
+calibration_error_most = 1.0
+consistency = 0.0
+"""
+ELSEWHERE = {"tune/solve_rate_held_out"}
+"""Metrics of tasks that are held out, which neither run has; tests of devices see them."""
+
+
+def test_every_metric_of_the_catalogue_is_measured_by_some_run(forged: Forged, tmp_path: Path) -> None:
+    (tmp_path / "every.toml").write_text(EVERY)
+    done = command("forge", "run", "every.toml", "--home", "home", "--json", cwd=tmp_path)
+    assert done.code in (0, 1), done.err
+    names = set()
+    for home in (forged.home, tmp_path / "home"):
+        with Registry.open(home) as registry:
+            names |= {metric.name for run in registry.runs() for _, metric in registry.metrics(run.run)}
+    found = {catalogue.match(name).template for name in names}
+    assert {entry.template for entry in catalogue.entries()} - found - ELSEWHERE == set()

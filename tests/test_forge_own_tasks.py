@@ -39,7 +39,7 @@ def written(folder: Path, **files: str) -> Path:
 
 def test_a_folder_has_a_task_per_file() -> None:
     suite = tasks.suite(str(ROOT / "examples" / "knocks"))
-    assert [(task.name, task.level) for task in suite.tasks] == [("count", 1), ("rhythm", 2)]
+    assert [(task.name, task.level) for task in suite.tasks] == [("surface", 1), ("rhythm", 2)]
     for task in suite.tasks:
         parts = [task.examples(part, 60, 5) for part in tasks.PARTS]
         assert set(parts[0].label.tolist()) == set(task.classes)

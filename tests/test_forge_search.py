@@ -51,6 +51,7 @@ cycles_most = 0
 
 [gates]
 consistency = 0.5
+retention = 0.8
 calibration_error_most = 0.5
 
 [fit]

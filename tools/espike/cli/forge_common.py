@@ -48,7 +48,7 @@ def config_of(path: Path, quick: bool = False, as_json: bool = False) -> Config:
     from ..forge import config, run
 
     try:
-        made = config.load(path, quick)
+        made = config.placed(config.load(path, quick), path.parent)
         run.check(made)
     except EspikeError as error:
         refuse(error, as_json)

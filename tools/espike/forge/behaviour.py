@@ -80,6 +80,15 @@ def random_inputs(subject: Subject, count: int, rng: np.random.Generator) -> lis
     return made
 
 
+def noisy(subject: Subject, raws: I32, share: float, rng: np.random.Generator) -> I32:
+    """int32, as raws (inputs, samples, channels): each value moved, by at most that share of the encoders' span."""
+    low, high = (end.astype(np.int64) for end in ends(subject.senses))
+    reach = np.maximum(1, np.rint(share * (high - low))).astype(np.int64)
+    made = raws + rng.integers(-reach, reach + 1, raws.shape)
+    found: I32 = np.clip(made, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
+    return found
+
+
 def _bounded(subject: Subject, limits: Limits, raws: Sequence[I32]) -> Invariant:
     part, bursts = subject.answering, subject.senses.bursts
     worst = []
@@ -222,22 +231,33 @@ def _slope(x: F64, y: F64) -> float:
 # ---- a fingerprint
 
 
+WEIGHTS = {"neurons": 3.0, "distances": 2.0, "rates": 1.0, "gaps": 0.5, "latency": 0.25}
+"""Of a fingerprint's parts in the similarity: gaps and latency are few numbers, which noise moves most."""
+PROBE_NOISE = 1 / 16
+"""Of the span between the encoders' ends, to either side."""
+
+
 def fingerprint(subject: Subject, seed: int, probes: int = 16) -> F64:
     """float64: rates, gaps between spikes, how soon it answers, and how unlike its responses to probes are.
 
-    Probes are drawn from the seed. Parts are scaled so that `similarity` weighs them alike.
+    Of neurons behind the encoders, as far as rates and responses go: what encoders give is the same for any network.
+    Probes are the same for every seed, but for noise that is drawn from it.
     """
-    rng = np.random.default_rng([seed, 0xF1])
-    ledgers = [subject.live([raw]) for raw in random_inputs(subject, probes, rng)]
+    same = np.array(random_inputs(subject, probes, np.random.default_rng(0xF1)))
+    shown = noisy(subject, same, PROBE_NOISE, np.random.default_rng([seed, 0xF1]))
+    ledgers = [subject.live([raw]) for raw in shown]
     bursts, neurons = subject.senses.bursts, subject.network.neurons
-    counts = np.array([np.bincount(ledger.ids, minlength=neurons) for ledger in ledgers]) / bursts
+    counts = np.array([np.bincount(ledger.ids, minlength=neurons)[subject.inner] for ledger in ledgers]) / bursts
     rates = np.histogram(counts.mean(axis=0), bins=10, range=(0, 1))[0] / neurons
     gaps = np.array([_gap_variation(ledger) for ledger in ledgers])
     latency = np.array([_latency(ledger, subject.answering, bursts) for ledger in ledgers])
     norm = np.linalg.norm(counts, axis=1)
     distance = np.linalg.norm(counts[:, None] - counts[None], axis=2) / np.maximum(norm[:, None] + norm[None], 1e-9)
-    parts = (rates, gaps, latency, distance[np.triu_indices(probes, 1)], counts.mean(axis=0))
-    return np.concatenate([_unit(part) for part in parts])
+    parts = {
+        "neurons": counts.mean(axis=0), "distances": distance[np.triu_indices(probes, 1)], "rates": rates,
+        "gaps": gaps, "latency": latency,
+    }  # fmt: skip
+    return np.concatenate([np.sqrt(WEIGHTS[name]) * _unit(part) for name, part in parts.items()])
 
 
 def similarity(a: F64, b: F64) -> float:

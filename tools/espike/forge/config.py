@@ -16,7 +16,7 @@ from espike_sim.errors import EspikeError
 from .packages import msgspec
 from .sections import DROPPED, DROPPED_PREFIXES, MOVED, Config, Section
 
-__all__ = ["Config", "ConfigError", "as_toml", "fingerprint", "load", "parse", "schema", "toml_of"]
+__all__ = ["Config", "ConfigError", "as_toml", "fingerprint", "load", "parse", "placed", "schema", "toml_of"]
 
 
 class ConfigError(EspikeError):
@@ -40,6 +40,26 @@ def load(path: Path | str, quick: bool = False) -> Config:
     except UnicodeDecodeError as error:
         raise EspikeError(f"is no UTF-8 text (byte {error.start})", where=str(path)) from None
     return parse(text, str(path), quick)
+
+
+def placed(config: Config, folder: Path) -> Config:
+    """The configuration with the paths in it that are those of files beside it, in `folder`; others stay as they are.
+
+    A suite that espike has a name for stays that suite.
+    """
+
+    def beside(name: str) -> str:
+        return str((folder / name).resolve()) if (folder / name).exists() else name
+
+    from .tasks import SUITES
+
+    suite = config.run.suite if config.run.suite in SUITES else beside(config.run.suite)
+    sources = tuple(map(beside, config.adopt.sources))
+    return msgspec.structs.replace(
+        config,
+        run=msgspec.structs.replace(config.run, suite=suite),
+        adopt=msgspec.structs.replace(config.adopt, sources=sources),
+    )
 
 
 def parse(text: str, where: str, quick: bool = False) -> Config:

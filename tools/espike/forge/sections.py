@@ -111,7 +111,7 @@ class Train(Section, frozen=True):
     clip: Annotated[Weight, about("largest norm of the gradient; 0: as it is")] = 0.0
     grokfast: Annotated[Grokfast | Literal["off"], about("stronger slow gradients, or off")] = "off"
     replay: Annotated[bool, about("items of old levels are trained again")] = True
-    reservoir_bytes: Annotated[int, Meta(ge=0, le=1 << 16), about("bytes of old items that are kept, int8")] = 1 << 16
+    reservoir_bytes: Annotated[int, Meta(ge=0, le=1 << 26), about("bytes of old items, which are replayed")] = 1 << 16
     augment: Annotated[bool, about("series are trained in changed copies too: shifted, louder, with noise")] = False
     quiet: Annotated[Weight, about("weight of the penalty for spikes while nothing is sensed")] = 0.0
     consolidation: Annotated[Weight, about("weight of the answers of the network as it was before the level")] = 0.1
@@ -175,6 +175,7 @@ class Gates(Section, frozen=True):
     """Limits that hold in every phase. Invariants allow no violation, so they have no key."""
 
     retention: Annotated[Share, about("lower bound of what must remain of a baseline")] = 0.95
+    agreement: Annotated[Share, about("share of validation items that image and float network answer alike")] = 0.9
     retention_closed_loop: Annotated[Share, about("the same for tasks with a plant")] = 0.9
     device_success: Annotated[Share, about("share of a plant's episodes that must succeed")] = 0.85
     forgetting_most: Annotated[Share, about("mean loss on old levels")] = 0.05

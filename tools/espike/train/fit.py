@@ -25,6 +25,8 @@ from .optimizer import Adam, Grokfast, clipped, cosine, loss_of_counts
 COUNT_SPAN = 12.5
 """What a neuron that fires in every burst is ahead of a silent one, as a logit."""
 TESTED_AT_ONCE = 256
+SERIES = 8
+"""Samples from which a presentation can fall silent in its course."""
 
 Progress = Callable[[int, int, str], None]
 """(epochs done, all, loss and accuracy)"""
@@ -47,7 +49,7 @@ class Schedule:
     bias: bool = False
     """Biases are trained also where all are 0."""
     quiet: float = 0.0
-    """Weight of a penalty for spikes while encoders are given nothing."""
+    """Weight of a penalty for spikes while encoders are given nothing, also after something."""
     warmup: int = 0
     """Steps in which the rate rises."""
     decay: float = 0.0
@@ -142,7 +144,7 @@ def train(
             of_batch, by_count = loss_of_counts(counts, label, COUNT_SPAN / model.senses.bursts)
             gradients = _gradients(model, rounded, biases, trace, by_count, schedule.bias)
             if schedule.quiet:
-                gradients, heard = _quieter(model, rounded, biases, schedule, gradients)
+                gradients, heard = _quieter(model, rounded, biases, schedule, gradients, raw[0])
                 course[1] += heard
             course[0] += float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
             gradients = slow.filtered(gradients) if slow is not None else gradients
@@ -240,19 +242,27 @@ def _gradients(
 
 
 def _quieter(
-    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], schedule: Schedule, gradients: list[Floats]
+    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], schedule: Schedule, gradients: list[Floats],
+    raw: NDArray[np.int32],
 ) -> tuple[list[Floats], float]:
-    """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed; the sum of rates."""
+    """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed; the sum of rates.
+
+    Of series, that is: in the second half of one in which nothing is, and of one that ends after a quarter of `raw`.
+    """
     senses = model.senses
     still = np.broadcast_to(sensing.idle(senses), (1, senses.samples, senses.channels)).astype(np.int32)
+    first = 0
+    if senses.samples >= SERIES:
+        begun = np.concatenate([raw[: senses.samples // 4], still[0, senses.samples // 4 :]])
+        still, first = np.stack([still[0], begun]), senses.bursts // 2
     trace = forward(model.net, weights, biases, present(model, still))
     made, heard = list(gradients), 0.0
     for index, spikes in enumerate(trace.spikes):
         if not model.net.fed(index) or model.net.layers[index].graded:
             continue
-        heard += float(np.mean(spikes))
-        by_spike = np.full_like(spikes[0], schedule.quiet / spikes.size)
-        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike)
+        heard += float(np.mean(spikes[first:]))
+        by_spike = np.full_like(spikes[0], schedule.quiet / spikes[first:].size)
+        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike, first)
         masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
         trained = [bool(np.any(bias)) or schedule.bias for bias in biases]
         more = masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]

@@ -122,11 +122,11 @@ def _reset(layer: Layer, v: Floats, z: Floats) -> Floats:
 
 
 def backward(
-    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats
+    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats, first: int = 0
 ) -> tuple[list[Floats], list[Floats]]:
     """Gradients of a loss by the weights and by the biases.
 
-    `by_spike` (batch, neurons): its gradient by each spike of layer `output`, the same in all bursts.
+    `by_spike` (batch, neurons): its gradient by each spike of layer `output`, the same in all bursts from `first` on.
     """
     bursts = len(trace.spikes[0])
     needed = [net.fed(index) for index in range(len(net.layers))]
@@ -137,7 +137,7 @@ def backward(
             if not needed[index]:
                 continue
             layer, z = net.layers[index], trace.spikes[index][t]
-            dz = by_spike.copy() if index == output else np.zeros_like(z)
+            dz = by_spike.copy() if index == output and t >= first else np.zeros_like(z)
             for link, weight in zip(net.links, weights, strict=True):
                 if link.source == index and t + link.delay < bursts:
                     dz += by_input[link.target][t + link.delay] @ weight.T

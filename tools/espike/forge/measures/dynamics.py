@@ -123,7 +123,7 @@ INVARIANTS = ("bounded_output", "quiet_when_idle", "recovers", "fails_safe")
 
 @measure
 def consistency(image: bytes, seeds: int = 10) -> float:
-    """Least similarity of a network's fingerprint to that on other probes."""
+    """Least similarity of a network's fingerprint to that on probes with other noise."""
     with Subject(image) as subject:
         prints = [behaviour.fingerprint(subject, seed) for seed in range(seeds)]
     return min(behaviour.similarity(prints[0], other) for other in prints[1:])

@@ -33,9 +33,9 @@ def run(context: Context) -> Outcome:
         other, smaller = fine_tuned(context, "ternary", model.master, (learned, tested), 2)
         context.measure("ternary/accuracy", measures.accuracy, smaller, tested)
         context.measure("ternary/bytes", measures.byte_count, smaller)
-        if context.measure("ternary/retention_low", measures.retention_low, smaller, exact, tested, seed=0) >= (
-            config.pack.retention.ternary
-        ):
+        low = context.measure("ternary/retention_low", measures.retention_low, smaller, exact, tested, seed=0)
+        alike = context.measure("ternary/agreement", measures.agreement, smaller, exact, tested)
+        if low >= config.pack.retention.ternary and alike >= config.gates.agreement:
             master, image, bits, epochs = other, smaller, 2, FINE_EPOCHS
     copy = _decoded(context, master, bits)
     _layers(context, master, learned, bits)
@@ -56,7 +56,13 @@ def run(context: Context) -> Outcome:
     kept = context.measure("retention_low", measures.retention_low, image, exact, tested, seed=config.run.seed)
     gates = (
         context.gate("accuracy is kept", "retention_low", kept, config.gates.retention, action="use more bits"),
-        context.gate("answers are those of floats", "dequantization_accuracy", agreement, 0.9, action="use more bits"),
+        context.gate(
+            "answers are those of floats",
+            "dequantization_accuracy",
+            agreement,
+            config.gates.agreement,
+            action="use more bits",
+        ),
     )
     made = context.draft(model, master, image, formats=(f"int8, {bits} bits",))
     return Outcome((made,), gates, {"rounded": copy})

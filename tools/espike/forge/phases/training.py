@@ -10,7 +10,7 @@ import numpy as np
 
 from ...train import Examples
 from .. import measures, statistics
-from ..behaviour import random_inputs
+from ..behaviour import noisy, random_inputs
 from ..context import Computed, Context, Outcome
 from ..contracts import Verdict
 from ..measures import examples_bytes, examples_of
@@ -19,6 +19,8 @@ from ..tasks import PARTS, Task, join
 from .fit import EPISODES
 
 TRIALS = 100
+DREAM_NOISE = 1 / 8
+"""Of the span between the encoders' ends, to either side."""
 CALLS = {"total": "calls_total", "ok": "calls_ok", "failed": "calls_failed", "violations": "violations"}
 CURVES = {
     "loss": "losses", "train_accuracy": "accuracies", "validation_accuracy": "validation",
@@ -131,7 +133,8 @@ def _level(context: Context, task: Task, master: str, done: Sequence[Level]) -> 
         context.measure(f"{path}/smape", measures.smape, image, held, numbers=task.numbers)
     replayed = mixed != learned
     if replayed and config.consolidation:
-        noise = _noise(context, task, before, len(examples_of(context.get(learned))))
+        kept = [_reservoir(context, level.task, len(done)) for level in done]
+        noise = _noise(context, task, before, kept, len(examples_of(context.get(learned))))
         context.measure(f"{path}/dream_reconstruction_loss", measures.error, image, noise)
     context.measure(f"{path}/passed", measures.reached, image, tested, least=config.advance_at)
     context.say(f"level {task.level}, {task.name}: {'passed' if passed else 'not passed'} after {epochs} epochs")
@@ -145,7 +148,7 @@ def _replayed(context: Context, task: Task, learned: str, before: str, done: Seq
         return learned
     kept = [_reservoir(context, level.task, len(done)) for level in done]
     count = len(examples_of(context.get(learned)))
-    noise = [_noise(context, task, before, count)] if config.consolidation else []
+    noise = [_noise(context, task, before, kept, count)] if config.consolidation else []
 
     def mix() -> Computed:
         new = examples_of(context.get(learned))
@@ -169,18 +172,22 @@ def _reservoir(context: Context, task: Task, levels: int) -> str:
     return context.step(f"reservoir/{task.name}", {"learned": learned, "bytes": most}, keep).outputs["examples"]
 
 
-def _noise(context: Context, task: Task, before: str, count: int) -> str:
-    """Random inputs, a share of `count`, with the answers of the network before a level."""
+def _noise(context: Context, task: Task, before: str, kept: Sequence[str], count: int) -> str:
+    """Random inputs, and kept items with noise, in all a share of `count`, with the answers from before a level."""
     teacher = context.image(before, name=f"teacher/{task.name}")
     count, seed = max(1, round(context.config.train.consolidation * count)), context.config.run.seed
 
     def dream() -> Computed:
+        rng = np.random.default_rng([seed, 7])
+        old = np.concatenate([examples_of(context.get(key)).raw for key in kept])
         with Subject(context.get(teacher)) as subject:
-            raws = np.array(random_inputs(subject, count, np.random.default_rng([seed, 7])))
+            raws = np.array(random_inputs(subject, max(1, count // 4), rng))
+            some = old[rng.integers(len(old), size=count - len(raws))]
+            raws = np.concatenate([raws, noisy(subject, some, DREAM_NOISE, rng)])
             found = Examples(raws, subject.answers(raws).answer)
         return {"examples": context.put(examples_bytes(found))}, {}
 
-    inputs = {"teacher": teacher, "count": count, "seed": seed}
+    inputs = {"teacher": teacher, "count": count, "seed": seed, "kept": kept}
     return context.step(f"noise/{task.name}", inputs, dream).outputs["examples"]
 
 
