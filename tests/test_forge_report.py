@@ -89,6 +89,8 @@ def test_sections_of_a_run_that_went_well(page: str) -> None:
     for title in (
         "Evolution: fitness",
         "Training, level 1",
+        "What is there for a reason",
+        "How it fires",
         "Formats: bytes",
         "Compression",
         "What the last image answers",

@@ -36,6 +36,8 @@ def report(registry: Registry, run: Run) -> str:
         _header(run, numbers, phases, last),
         _section("Phases", f'<div class="grid2">{"".join(_phase(p, phases.get(p), numbers) for p in PHASES)}</div>'),
         _section("How it came about", _grid(_curves(registry, numbers))),
+        _section("What is there for a reason", report_charts.ablations(numbers)),
+        _section("How it fires", report_charts.dynamics(numbers)),
         _ladder(registry, numbers, last),
         _confusion(registry, last),
         _section("All metrics", _all(numbers)),

@@ -131,6 +131,40 @@ def ladder_table(numbers: Numbers, reached: Sequence[str]) -> str:
     return table(head, rows) if rows else ""
 
 
+def ablations(numbers: Numbers) -> str:
+    """What settling and the early exit bring, by taking them out."""
+    rows = []
+    for (name,), _ in numbers.find("settle/ablation/{component}/kept"):
+        base = f"settle/ablation/{name}"
+        is_kept = bool(numbers[f"{base}/kept"].value)
+        said = '<span class="good">kept</span>' if is_kept else '<span class="dim">taken out</span>'
+        rows.append([escape(COMPONENTS.get(name, name)), numbers.html(f"{base}/score_change"), said])
+    if not rows:
+        return ""
+    saved = f"<p>Bursts that answering early saves: {numbers.html('settle/bursts_saved')}.</p>"
+    return table(("component", "accuracy with it less without", ""), rows) + saved
+
+
+COMPONENTS = {"settle": "bursts after the last sample", "margin": "answering early"}
+
+
+def dynamics(numbers: Numbers) -> str:
+    """Branching, of the whole and task by task; which task needs most of what came before."""
+    found = sorted(numbers.find("train/criticality/{task}/m"), key=lambda item: -float(item[1].value))
+    tasks = [("all", "train/criticality")] + [(task, f"train/criticality/{task}") for (task,), _ in found]
+    rows = [
+        [escape(task), numbers.html(f"{base}/sigma"), numbers.html(f"{base}/m"), ""]
+        for task, base in tasks if f"{base}/m" in numbers
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    said = f"<p>Weights by which m would be near 1: times {numbers.html('train/criticality/gain')}.</p>"
+    if len(found) > 1:
+        most, least = escape(found[0][0][0]), escape(found[-1][0][0])
+        said += f"<p>Activity lasts longest on <b>{most}</b>, and dies out soonest on <b>{least}</b>.</p>"
+    return table(("task", "sigma, by twin runs", "m, by regression", ""), rows) + said
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     """Cells are HTML; all but the first and the last column are numbers."""
     classes = ["", *["num"] * (len(head) - 2), ""]
