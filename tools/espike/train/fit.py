@@ -242,7 +242,11 @@ def _gradients(
 
 
 def _quieter(
-    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], schedule: Schedule, gradients: list[Floats],
+    model: Model,
+    weights: Sequence[Floats],
+    biases: Sequence[Floats],
+    schedule: Schedule,
+    gradients: list[Floats],
     raw: NDArray[np.int32],
 ) -> tuple[list[Floats], float]:
     """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed; the sum of rates.
