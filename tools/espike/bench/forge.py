@@ -21,7 +21,7 @@ verify = []
 [adopt]
 candidates = ["memory"]
 hidden = [64]
-epochs = 15
+epochs = 30
 
 [evolve]
 generations = 0

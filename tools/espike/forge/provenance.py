@@ -19,7 +19,9 @@ def shown(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.4g}" if isinstance(value, float) else value
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
 
 
 def source(metric: Metric) -> str:

@@ -22,7 +22,8 @@ KEY = {
 FACTS = (
     ("right answers, test", "pack/final_accuracy"), ("image, bytes", "pack/final_bytes"),
     ("bytes per synapse", "pack/bytes_per_synapse"), ("RAM, bytes", "fit/performance/ram_bytes"),
-    ("burst as planned, us", "fit/performance/burst_us"), ("x, as adopted", "pack/total_compression_ratio"),
+    ("burst as planned, us", "fit/performance/burst_us"),
+    ("times smaller than 12 B per synapse", "pack/total_compression_ratio"),
 )  # fmt: skip
 """Of the header."""
 
