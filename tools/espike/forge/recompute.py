@@ -9,6 +9,7 @@ from espike_sim.errors import EspikeError
 
 from .contracts import Value
 from .measures import MEASURES
+from .packages import one_thread
 from .registry import Metric, Registry
 
 OUTSIDE = {"clock": "a time", "host": "of the machine that ran it", "board": "measured on a board"}
@@ -52,9 +53,10 @@ def recompute(registry: Registry, run: str, progress: Progress = lambda done, co
     """Compute every metric of a run again, and read every object of its models."""
     rows = registry.metrics(run)
     checks = list(_models(registry, run))
-    for number, (phase, metric) in enumerate(rows):
-        progress(number, len(rows), metric.name)
-        checks.append(_check(registry, phase, metric))
+    with one_thread():
+        for number, (phase, metric) in enumerate(rows):
+            progress(number, len(rows), metric.name)
+            checks.append(_check(registry, phase, metric))
     return Recomputed(run, tuple(checks))
 
 

@@ -19,7 +19,7 @@ from .contracts import PHASES, Handoff, Model, Phase, PhaseResult, Provenance, V
 from .deploy import deploy
 from .measures import master_of
 from .monitor import PHASE, monitored
-from .packages import msgspec
+from .packages import msgspec, one_thread
 from .phases import RUN
 from .registry import Metric, Registry
 from .tasks import Suite
@@ -72,7 +72,7 @@ def run(
     id = registry.run_begin(config.run.name, as_toml(config), config.run.seed, metadata.version("espike"), resume)
     try:
         models = () if "adopt" in phases else _before(registry, id, phases[0])
-        with monitored(registry, id) as host:
+        with one_thread(), monitored(registry, id) as host:
 
             def tell(text: str) -> None:
                 host.beat()

@@ -24,6 +24,7 @@ from ..quantize import quantize
 from . import measures, shrink
 from .context import Computed, Context
 from .measures import examples_of, master_bytes, master_of
+from .packages import one_thread
 from .rounded import bits_of
 from .rows import Step
 from .statistics import hypervolume
@@ -92,7 +93,8 @@ def evaluate(given: Given, genes: Genes) -> tuple[bytes, bytes]:
     data = train.Data(examples_of(given.learned), examples_of(given.tested), given.labels, senses.unit)
     copies = None if given.augment else 0
     schedule = train.Schedule(EPOCHS, 0, given.batch, RATE, given.seed, copies, quiet=given.quiet)
-    made = train.train(train.of(c, "individual"), data, schedule, bits).connectome
+    with one_thread():
+        made = train.train(train.of(c, "individual"), data, schedule, bits).connectome
     assert made.senses is not None
     shown_some = presentations.Presentations(data.train.raw, made.senses, made.areas, None, ()).part(CALIBRATED)
     fitted = calibration.calibrate(made, shown_some.stimuli(), shown_some.bursts, len(shown_some))
