@@ -4,44 +4,47 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 
 import click
 
 from espike_sim.errors import EspikeError
 
 from .. import __version__
-from .board import replay_verb, run, verify
-from .boards import boards_verb, engines_verb
-from .classify import classify
-from .compare import compare_verb
-from .dashboard import dashboard_verb
-from .export import export
-from .flash import flash, key, selftest
-from .forge import forge
-from .genome import genome, grow
-from .model import import_verb
-from .monitor import monitor_verb, sleep_verb, stop_verb
-from .output import bench_verb, demo_verb, plot_verb
-from .pack import pack
-from .planning import plan_verb
-from .segment import segment
-from .train import train_verb
 
-VERBS = (
-    genome, grow, import_verb, train_verb, pack, plan_verb, boards_verb, engines_verb, flash, selftest, key, run,
-    classify, monitor_verb, stop_verb, sleep_verb, replay_verb, verify, compare_verb, export, plot_verb, segment,
-    forge, dashboard_verb, bench_verb, demo_verb,
-)  # fmt: skip
+VERBS = {
+    "genome": "genome:genome", "grow": "genome:grow", "import": "model:import_verb", "train": "train:train_verb",
+    "pack": "pack:pack", "plan": "planning:plan_verb", "boards": "boards:boards_verb", "engines": "boards:engines_verb",
+    "flash": "flash:flash", "selftest": "flash:selftest", "key": "flash:key", "run": "board:run",
+    "classify": "classify:classify", "monitor": "monitor:monitor_verb", "stop": "monitor:stop_verb",
+    "sleep": "monitor:sleep_verb", "replay": "board:replay_verb", "verify": "board:verify",
+    "compare": "compare:compare_verb", "export": "export:export", "plot": "output:plot_verb",
+    "segment": "segment:segment", "forge": "forge:forge", "dashboard": "dashboard:dashboard_verb",
+    "bench": "output:bench_verb", "demo": "output:demo_verb",
+}  # fmt: skip
+"""Module and function of each; a module is imported when its verb is asked for, for all of them take long."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Verbs(click.Group):
+    """The table as a group."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb, by name."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A verb; None: there is none."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f".{module}", __name__), name)
+        return found
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="espike")
 def cli() -> None:
     """Spiking neural networks on microcontrollers, proven bit for bit against the host."""
-
-
-for verb in VERBS:
-    cli.add_command(verb)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -251,22 +251,25 @@ def _quieter(
 ) -> tuple[list[Floats], float]:
     """The gradients and those of `quiet` times the mean rate of each area while nothing is sensed; the sum of rates.
 
-    Of series, that is: in the second half of one in which nothing is, and of one that ends after a quarter of `raw`.
+    Of series, that is one in which nothing is, and the second half of one that ends after a quarter of `raw`.
     """
     senses = model.senses
     still = np.broadcast_to(sensing.idle(senses), (1, senses.samples, senses.channels)).astype(np.int32)
-    first = 0
+    when = np.ones((senses.bursts, 1), np.float32)
     if senses.samples >= SERIES:
         begun = np.concatenate([raw[: senses.samples // 4], still[0, senses.samples // 4 :]])
-        still, first = np.stack([still[0], begun]), senses.bursts // 2
+        still = np.stack([still[0], begun])
+        when = np.repeat(when, 2, axis=1)
+        when[: senses.bursts // 2, 1] = 0
     trace = forward(model.net, weights, biases, present(model, still))
     made, heard = list(gradients), 0.0
     for index, spikes in enumerate(trace.spikes):
         if not model.net.fed(index) or model.net.layers[index].graded:
             continue
-        heard += float(np.mean(spikes[first:]))
-        by_spike = np.full_like(spikes[0], schedule.quiet / spikes[first:].size)
-        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike, first)
+        counted = when.sum() * spikes.shape[2]
+        heard += float((spikes * when[:, :, None]).sum() / counted)
+        by_spike = np.full_like(spikes[0], schedule.quiet / counted)
+        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike, when)
         masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
         trained = [bool(np.any(bias)) or schedule.bias for bias in biases]
         more = masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]

@@ -122,11 +122,12 @@ def _reset(layer: Layer, v: Floats, z: Floats) -> Floats:
 
 
 def backward(
-    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats, first: int = 0
+    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats, when: Floats | None = None
 ) -> tuple[list[Floats], list[Floats]]:
     """Gradients of a loss by the weights and by the biases.
 
-    `by_spike` (batch, neurons): its gradient by each spike of layer `output`, the same in all bursts from `first` on.
+    `by_spike` (batch, neurons): its gradient by each spike of layer `output`, the same in all bursts, or times `when`
+    (bursts, batch).
     """
     bursts = len(trace.spikes[0])
     needed = [net.fed(index) for index in range(len(net.layers))]
@@ -137,7 +138,9 @@ def backward(
             if not needed[index]:
                 continue
             layer, z = net.layers[index], trace.spikes[index][t]
-            dz = by_spike.copy() if index == output and t >= first else np.zeros_like(z)
+            dz = np.zeros_like(z)
+            if index == output:
+                dz += by_spike if when is None else by_spike * when[t][:, None]
             for link, weight in zip(net.links, weights, strict=True):
                 if link.source == index and t + link.delay < bursts:
                     dz += by_input[link.target][t + link.delay] @ weight.T
