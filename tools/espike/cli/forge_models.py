@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import FILE, json_option, note, print_json, print_table
+from .common import FILE, json_option, print_json, print_table
 from .forge_common import HOME, opened, run_of
 
 
@@ -86,8 +86,8 @@ def sim_verb(model: str, data: Path | None, part: str, home: Path | None, as_jso
     head = ("is \\ taken for", *found.labels, "none")
     rows = [(found.labels[i], *map(int, row)) for i, row in enumerate(found.confusion)]
     print_table("confusion", head, rows)
-    note(f"{found.bursts_mean:.1f} bursts each")
-    click.echo(f"{found.right} of {found.items} right, {100 * found.accuracy:.1f} %")
+    right = f"{found.right} of {found.items} right, {100 * found.accuracy:.1f} %"
+    click.echo(f"{right}, {found.bursts_mean:.1f} bursts each")
 
 
 @models_group.command("save")
