@@ -604,7 +604,7 @@ def _senses_words(precision: str) -> Iterator[bytes]:
     data = pack(modelled(precision)).data
     image, rng = Image(data), np.random.default_rng(3)
     offsets = [field.offset for field in (*image.models(), *image.senses())]
-    for _ in range(6000):
+    for _ in range(3000):
         edited = Image(data)
         for at in rng.choice(offsets, int(rng.integers(1, 4)), replace=False).tolist():
             near = edited.word(at) + int(rng.integers(-9, 10)) * int(rng.choice([1, 4, 1 << 8, 1 << 16, 1 << 24]))
@@ -623,7 +623,7 @@ def test_hostile_models_and_senses_under_sanitizers(precision: str, image_progra
     assert verdicts[0].endswith("presented")
     kinds = [verdict.split()[0] if verdict[:2] != "ok" else verdict.split()[2] for verdict in verdicts]
     assert {kind for kind in kinds if kind[0] != "-"} == {"models", "none", "refused", "presented"}
-    assert all(kinds.count(kind) > 200 for kind in ("models", "refused", "presented"))
+    assert all(kinds.count(kind) > 100 for kind in ("models", "refused", "presented"))
 
 
 def forged_models(precision: str) -> Iterator[tuple[str, bytes]]:
