@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,13 @@ def test_file(tmp_path: Path, potentials: bool) -> None:
         assert np.array_equal(getattr(x, name), getattr(y, name))
     ledger.save(y, tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_files_have_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
+    """No clock, no version of Python, no padding: this file is this file."""
+    ledger.save(make([[1, 2], [], [0]], 5), tmp_path / "a.npz")
+    found = hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest()
+    assert found == "b2e7c680d93204b409a70a59e5b285d76b8c5f1887ed1f77f9274fb2ab1dc291"
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:

@@ -61,9 +61,10 @@ def smooth(layer: lif.Layer, potential: Floats) -> Floats:
 
 
 def plain_loop(
-    net: lif.Net, weights: Sequence[Floats], biases: Sequence[Floats], given: Floats, resets: Sequence[Floats]
-) -> float:
-    """Sum of the last layer's smooth spikes times 0, 1, 2, ...; who is reset is told, not computed."""
+    net: lif.Net, weights: Sequence[Floats], biases: Sequence[Floats], given: Floats, resets: Sequence[Floats],
+    when: Floats,
+) -> float:  # fmt: skip
+    """Sum of the last layer's smooth spikes times 0, 1, 2, ... and `when`; who is reset is told, not computed."""
     kept = [np.zeros(given.shape[1:2] + layer.threshold.shape) for layer in net.layers]
     sent: list[list[Floats]] = [[] for _ in net.layers]
     for t in range(len(given)):
@@ -75,12 +76,14 @@ def plain_loop(
             sent[i].append(v if layer.graded else smooth(layer, v))
             z = resets[i][t]
             kept[i] = v if layer.graded else v - z * layer.reset if layer.subtracts else v * (1 - z) + layer.reset * z
-    return float((np.sum(sent[-1], axis=(0, 1)) * np.arange(sent[-1][0].shape[1])).sum())
+    counted = np.sum(np.array(sent[-1]) * when[:, :, None], axis=(0, 1))
+    return float((counted * np.arange(len(counted))).sum())
 
 
+@pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize(("subtracts", "graded"), [(False, False), (True, False), (False, True)])
-def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool) -> None:
-    """Recurrent and feedback links, both delays, thresholds that are not 1, resets that are not 0."""
+def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool, some: bool) -> None:
+    """Recurrent and feedback links, both delays, thresholds that are not 1, resets that are not 0; some of the spikes."""
     rng = np.random.default_rng(3)
 
     def layer(neurons: int, **more: Any) -> lif.Layer:
@@ -95,14 +98,15 @@ def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool) 
     given = rng.standard_normal((6, 2, 4))
     trace = lif.forward(net, weights, biases, [given, None, None], smooth)
     by_spike = np.broadcast_to(np.arange(3.0), (2, 3)).copy()
-    by_weight, by_bias = lif.backward(net, weights, trace, 2, by_spike)
+    when = rng.integers(0, 2, (6, 2)).astype(float) if some else np.ones((6, 2))
+    by_weight, by_bias = lif.backward(net, weights, trace, 2, by_spike, when if some else None)
     checked = [*zip(weights, by_weight, strict=True), *zip(biases[1:], by_bias[1:], strict=True)]
     for parameter, gradient in checked:
         for at in np.ndindex(parameter.shape):
             kept, found = parameter[at], []
             for nudge in (1e-6, -1e-6):
                 parameter[at] = kept + nudge
-                found.append(plain_loop(net, weights, biases, given, trace.spikes))
+                found.append(plain_loop(net, weights, biases, given, trace.spikes, when))
             parameter[at] = kept
             assert gradient[at] == pytest.approx((found[0] - found[1]) / 2e-6, rel=1e-5, abs=1e-6)
 
@@ -240,6 +244,18 @@ def test_biases_move_where_they_are_asked_for(series: Path) -> None:
         made = training.train(m, data, training.Schedule(epochs=1, steps=0, bias=bias), {}).connectome
         assert np.any(made.bias[c.areas[0].count :]) == bias
         assert not np.any(made.bias[: c.areas[0].count])
+
+
+def test_quiet_networks_fall_silent_when_nothing_is_sensed(series: Path) -> None:
+    """In a series of nothing, and behind the beginning of one; `noise` is what is left of both."""
+    data, c = started(series)
+    noisy = replace(c, bias=np.where(np.arange(c.neurons) < c.areas[0].count, 0, 0.2).astype(np.float32))
+    heard = []
+    for quiet in (1e-9, 20.0):
+        asked = training.Schedule(steps=60, epochs=1, quiet=quiet, bias=True)
+        heard.append(training.train(training.of(noisy, "here"), data, asked, {}).noise)
+    assert heard[0][-1] > 0.05
+    assert heard[1][-1] < 0.3 * heard[0][-1]
 
 
 def changed_area(c: Connectome, index: int, **more: Any) -> Connectome:

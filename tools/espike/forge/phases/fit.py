@@ -103,7 +103,7 @@ def _folded(context: Context, master: str) -> tuple[str, list[str]]:
     """Lossless: what is left fires as before -> master, and the passes that changed it."""
     raw, passes = examples_of(context.get(context.all_examples("train"))).raw, []
     changes = {
-        "fold": lambda c: shrink.fold(c), "channels": lambda c: shrink.unread_channels(c, raw),
+        "fold": shrink.fold, "channels": lambda c: shrink.unread_channels(c, raw),
         "renumber": _nearer,
     }  # fmt: skip
     made = {"": master}

@@ -39,9 +39,8 @@ class Level:
     passed: bool
     histories: tuple[str, ...]
     """Of its trainings."""
-    mixed: str
-    """What was trained on: its examples, and what was replayed."""
     replayed: bool
+    """Were old levels trained again beside it?"""
 
 
 def run(context: Context) -> Outcome:
@@ -138,7 +137,7 @@ def _level(context: Context, task: Task, master: str, done: Sequence[Level]) -> 
         context.measure(f"{path}/dream_reconstruction_loss", measures.error, image, noise)
     context.measure(f"{path}/passed", measures.reached, image, tested, least=config.advance_at)
     context.say(f"level {task.level}, {task.name}: {'passed' if passed else 'not passed'} after {epochs} epochs")
-    return master, Level(task, image, held, passed, tuple(histories), mixed, replayed)
+    return master, Level(task, image, held, passed, tuple(histories), replayed)
 
 
 def _replayed(context: Context, task: Task, learned: str, before: str, done: Sequence[Level]) -> str:
