@@ -83,7 +83,7 @@ def plain_loop(
 @pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize(("subtracts", "graded"), [(False, False), (True, False), (False, True)])
 def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool, some: bool) -> None:
-    """Recurrent and feedback links, both delays, thresholds that are not 1, resets that are not 0; some of the spikes."""
+    """Recurrent and feedback links, both delays, thresholds not 1, resets not 0; all spikes or some of them."""
     rng = np.random.default_rng(3)
 
     def layer(neurons: int, **more: Any) -> lif.Layer:
