@@ -34,10 +34,9 @@ $(VENV)/installed: pyproject.toml setup.py
 demo: setup ## grow, pack, flash, run and verify a network on the boards of this machine
 	@$(BIN)/espike demo
 
-test: setup ## all tests; what needs `make toolchain` is skipped, visibly, without it; in CI branches of the core count
+test: setup ## all tests; what needs `make toolchain` is skipped, visibly, without it; in CI they are counted
 	@$(BIN)/python scripts/check_core.py
-	@$(BIN)/pytest -n 2
-	@if [ -n "$$ESPIKE_CI" ]; then $(BIN)/python scripts/coverage.py c; fi
+	@if [ -n "$$ESPIKE_CI" ]; then $(BIN)/python scripts/coverage.py; else $(BIN)/pytest -n 2; fi
 
 coverage: setup ## all tests, counting: lines of Python, branches of the C core; fails below the gates
 	@$(BIN)/python scripts/check_core.py
