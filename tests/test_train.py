@@ -62,9 +62,9 @@ def smooth(layer: lif.Layer, potential: Floats) -> Floats:
 
 def plain_loop(
     net: lif.Net, weights: Sequence[Floats], biases: Sequence[Floats], given: Floats, resets: Sequence[Floats],
-    when: Floats,
+    by_spike: Floats,
 ) -> float:  # fmt: skip
-    """Sum of the last layer's smooth spikes times 0, 1, 2, ... and `when`; who is reset is told, not computed."""
+    """Sum of the last layer's smooth spikes times `by_spike`; who is reset is told, not computed."""
     kept = [np.zeros(given.shape[1:2] + layer.threshold.shape) for layer in net.layers]
     sent: list[list[Floats]] = [[] for _ in net.layers]
     for t in range(len(given)):
@@ -76,14 +76,12 @@ def plain_loop(
             sent[i].append(v if layer.graded else smooth(layer, v))
             z = resets[i][t]
             kept[i] = v if layer.graded else v - z * layer.reset if layer.subtracts else v * (1 - z) + layer.reset * z
-    counted = np.sum(np.array(sent[-1]) * when[:, :, None], axis=(0, 1))
-    return float((counted * np.arange(len(counted))).sum())
+    return float((np.array(sent[-1]) * by_spike).sum())
 
 
-@pytest.mark.parametrize("some", [False, True])
 @pytest.mark.parametrize(("subtracts", "graded"), [(False, False), (True, False), (False, True)])
-def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool, some: bool) -> None:
-    """Recurrent and feedback links, both delays, thresholds not 1, resets not 0; all spikes or some of them."""
+def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool) -> None:
+    """Recurrent and feedback links, both delays, thresholds that are not 1, resets that are not 0."""
     rng = np.random.default_rng(3)
 
     def layer(neurons: int, **more: Any) -> lif.Layer:
@@ -97,16 +95,15 @@ def test_gradients_are_those_of_a_smooth_network(subtracts: bool, graded: bool, 
     biases = [0.3 * rng.standard_normal(len(one.threshold)) for one in layers]
     given = rng.standard_normal((6, 2, 4))
     trace = lif.forward(net, weights, biases, [given, None, None], smooth)
-    by_spike = np.broadcast_to(np.arange(3.0), (2, 3)).copy()
-    when = rng.integers(0, 2, (6, 2)).astype(float) if some else np.ones((6, 2))
-    by_weight, by_bias = lif.backward(net, weights, trace, 2, by_spike, when if some else None)
+    by_spike = rng.standard_normal((6, 2, 3))
+    by_weight, by_bias = lif.backward(net, weights, trace, 2, by_spike)
     checked = [*zip(weights, by_weight, strict=True), *zip(biases[1:], by_bias[1:], strict=True)]
     for parameter, gradient in checked:
         for at in np.ndindex(parameter.shape):
             kept, found = parameter[at], []
             for nudge in (1e-6, -1e-6):
                 parameter[at] = kept + nudge
-                found.append(plain_loop(net, weights, biases, given, trace.spikes, when))
+                found.append(plain_loop(net, weights, biases, given, trace.spikes, by_spike))
             parameter[at] = kept
             assert gradient[at] == pytest.approx((found[0] - found[1]) / 2e-6, rel=1e-5, abs=1e-6)
 
@@ -256,6 +253,54 @@ def test_quiet_networks_fall_silent_when_nothing_is_sensed(series: Path) -> None
         heard.append(training.train(training.of(noisy, "here"), data, asked, {}).noise)
     assert heard[0][-1] > 0.05
     assert heard[1][-1] < 0.3 * heard[0][-1]
+
+
+def test_gradient_of_early_answers(series: Path) -> None:
+    """Mean over bursts of the loss of the counts so far, by every spike."""
+    data, c = started(series)
+    m, raw, label = training.of(c, "here"), data.train.raw[:3], data.train.label[:3]
+    trace = lif.forward(m.net, m.weights, m.biases, fit.present(m, raw))
+    spikes = trace.spikes[-1].astype(np.float64)
+    gradient = fit._early(m, replace(trace, spikes=(*trace.spikes[:-1], spikes)), label)
+    sharpness = fit.COUNT_SPAN / len(spikes)
+    for at in np.ndindex(spikes.shape):
+        kept, found = spikes[at], []
+        for nudge in (1e-6, -1e-6):
+            spikes[at] = kept + nudge
+            losses = [optimizer.loss_of_counts(so_far, label, sharpness)[0] for so_far in spikes.cumsum(axis=0)]
+            found.append(np.mean(losses))
+        spikes[at] = kept
+        assert gradient[at] == pytest.approx((found[0] - found[1]) / 2e-6, abs=1e-7)
+
+
+def bursts_to_answer(c: Connectome, examples: training.Examples) -> float:
+    """Mean, with the smallest margin that answers nine of ten series right."""
+    m = training.of(c, "here")
+    counts = lif.forward(m.net, m.weights, m.biases, fit.present(m, examples.raw)).spikes[-1].cumsum(axis=0)
+    bursts, series, _ = counts.shape
+    second, first = np.sort(counts, axis=2)[:, :, -2:].transpose(2, 0, 1)
+    for margin in range(1, bursts):
+        decided = first - second >= margin
+        when = np.where(decided.any(axis=0), decided.argmax(axis=0), bursts - 1)
+        if np.mean(counts[when, np.arange(series)].argmax(axis=1) == examples.label) >= 0.9:
+            return float(when.mean()) + 1
+    return float(bursts)
+
+
+def test_answers_come_early(series: Path) -> None:
+    """Series that begin like any other for nine samples: a network is to stay undecided so long, and then decide."""
+    data, c = started(series)
+    rng = np.random.default_rng(1)
+    for part in (data.train, data.test):
+        part.raw[:, :9] = part.raw[rng.permutation(len(part)), :9]
+    needed = []
+    for early in (0.0, 1.0):
+        schedule = training.Schedule(steps=200, epochs=1, early=early)
+        made = training.train(training.of(c, "here"), data, schedule, {})
+        assert made.test is not None
+        assert made.test.accuracy > 0.9
+        needed.append(bursts_to_answer(made.connectome, data.test))
+    assert 9 < needed[1] < needed[0] - 0.5
 
 
 def changed_area(c: Connectome, index: int, **more: Any) -> Connectome:

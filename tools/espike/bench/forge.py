@@ -30,6 +30,7 @@ generations = 0
 epochs_per_level = 15
 rate = 0.005
 quiet = 1.0
+early = 1.0
 advance_at = 0.7
 
 [tune]

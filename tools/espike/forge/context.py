@@ -239,7 +239,8 @@ class Context:
         seed += self.config.run.seed
         asked = self.config.train
         return train.Schedule(epochs, 0, asked.batch, rate, seed, None if asked.augment else 0, quiet=asked.quiet,
-                              warmup=asked.warmup, decay=asked.decay, clip=asked.clip, grokfast=self.slow)  # fmt: skip
+                              early=asked.early, warmup=asked.warmup, decay=asked.decay, clip=asked.clip,
+                              grokfast=self.slow)  # fmt: skip
 
     @property
     def slow(self) -> tuple[float, float] | None:

@@ -114,6 +114,7 @@ class Train(Section, frozen=True):
     reservoir_bytes: Annotated[int, Meta(ge=0, le=1 << 26), about("bytes of old items, which are replayed")] = 1 << 16
     augment: Annotated[bool, about("series are trained in changed copies too: shifted, louder, with noise")] = False
     quiet: Annotated[Weight, about("weight of the penalty for spikes while nothing is sensed")] = 0.0
+    early: Annotated[Weight, about("weight of the loss after every burst, which makes answers come early")] = 0.0
     consolidation: Annotated[Weight, about("weight of the answers of the network as it was before the level")] = 0.1
     difficulty: Annotated[float, Meta(gt=0, lt=1), about("accuracy of the level that training begins with")] = 0.75
 

@@ -50,6 +50,8 @@ class Schedule:
     """Biases are trained also where all are 0."""
     quiet: float = 0.0
     """Weight of a penalty for spikes while encoders are given nothing, also after something."""
+    early: float = 0.0
+    """Weight of the loss of the counts so far, mean over bursts: the answer comes early, and undecided till it can."""
     warmup: int = 0
     """Steps in which the rate rises."""
     decay: float = 0.0
@@ -142,7 +144,8 @@ def train(
             trace = forward(model.net, rounded, biases, present(model, raw))
             counts = _counts(model, trace)
             of_batch, by_count = loss_of_counts(counts, label, COUNT_SPAN / model.senses.bursts)
-            gradients = _gradients(model, rounded, biases, trace, by_count, schedule.bias)
+            by_spike = by_count + schedule.early * _early(model, trace, label) if schedule.early else by_count
+            gradients = _gradients(model, rounded, biases, trace, by_spike, schedule.bias)
             if schedule.quiet:
                 gradients, heard = _quieter(model, rounded, biases, schedule, gradients, raw[0])
                 course[1] += heard
@@ -228,13 +231,30 @@ def _counts(model: Model, trace: Trace) -> Floats:
     return counts
 
 
-def _gradients(
-    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], trace: Trace, by_count: Floats, all_biases: bool
-) -> list[Floats]:
-    """By the weights and then by the biases; 0 where there is no synapse, and of biases that are not trained."""
+def _early(model: Model, trace: Trace, label: NDArray[np.int64]) -> Floats:
+    """(bursts, series, neurons read): gradient by each spike of the mean loss of the counts after every burst.
+
+    After the loss at every step of Deng et al., Temporal efficient training (arXiv:2202.11946), here of all counts so
+    far, since those are what an early exit looks at.
+    """
     index, part = _output(model)
-    by_spike = np.zeros_like(trace.spikes[index][0])
-    by_spike[:, part] = by_count
+    counts = trace.spikes[index][:, :, part].cumsum(axis=0)
+    flat, labels = counts.reshape(-1, counts.shape[2]), np.tile(label, len(counts))
+    _, by_count = loss_of_counts(flat, labels, COUNT_SPAN / model.senses.bursts)
+    made: Floats = by_count.reshape(counts.shape)[::-1].cumsum(axis=0)[::-1]
+    return made
+
+
+def _gradients(
+    model: Model, weights: Sequence[Floats], biases: Sequence[Floats], trace: Trace, by_read: Floats, all_biases: bool
+) -> list[Floats]:
+    """By the weights and then by the biases; 0 where there is no synapse, and of biases that are not trained.
+
+    by_read: (series, neurons read), the same in all bursts, or (bursts, series, neurons read).
+    """
+    index, part = _output(model)
+    by_spike = np.zeros_like(trace.spikes[index])
+    by_spike[:, :, part] = by_read
     by_weight, by_bias = backward(model.net, weights, trace, index, by_spike)
     trained = [model.net.fed(i) and (all_biases or bool(np.any(bias))) for i, bias in enumerate(biases)]
     masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
@@ -255,7 +275,7 @@ def _quieter(
     """
     senses = model.senses
     still = np.broadcast_to(sensing.idle(senses), (1, senses.samples, senses.channels)).astype(np.int32)
-    when = np.ones((senses.bursts, 1), np.float32)
+    when = np.ones((senses.bursts, 1, 1), np.float32)
     if senses.samples >= SERIES:
         begun = np.concatenate([raw[: senses.samples // 4], still[0, senses.samples // 4 :]])
         still = np.stack([still[0], begun])
@@ -267,9 +287,9 @@ def _quieter(
         if not model.net.fed(index) or model.net.layers[index].graded:
             continue
         counted = when.sum() * spikes.shape[2]
-        heard += float((spikes * when[:, :, None]).sum() / counted)
-        by_spike = np.full_like(spikes[0], schedule.quiet / counted)
-        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike, when)
+        heard += float((spikes * when).sum() / counted)
+        by_spike = np.broadcast_to(when * np.float32(schedule.quiet / counted), spikes.shape)
+        by_weight, by_bias = backward(model.net, weights, trace, index, by_spike)
         masked = [gradient * mask for gradient, mask in zip(by_weight, model.masks, strict=True)]
         trained = [bool(np.any(bias)) or schedule.bias for bias in biases]
         more = masked + [gradient * on for gradient, on in zip(by_bias, trained, strict=True)]

@@ -122,12 +122,11 @@ def _reset(layer: Layer, v: Floats, z: Floats) -> Floats:
 
 
 def backward(
-    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats, when: Floats | None = None
+    net: Net, weights: Weights, trace: Trace, output: int, by_spike: Floats
 ) -> tuple[list[Floats], list[Floats]]:
     """Gradients of a loss by the weights and by the biases.
 
-    `by_spike` (batch, neurons): its gradient by each spike of layer `output`, the same in all bursts, or times `when`
-    (bursts, batch).
+    `by_spike` (bursts, batch, neurons): its gradient by each spike of layer `output`.
     """
     bursts = len(trace.spikes[0])
     needed = [net.fed(index) for index in range(len(net.layers))]
@@ -140,7 +139,7 @@ def backward(
             layer, z = net.layers[index], trace.spikes[index][t]
             dz = np.zeros_like(z)
             if index == output:
-                dz += by_spike if when is None else by_spike * when[t][:, None]
+                dz += by_spike[t]
             for link, weight in zip(net.links, weights, strict=True):
                 if link.source == index and t + link.delay < bursts:
                     dz += by_input[link.target][t + link.delay] @ weight.T

@@ -15,6 +15,8 @@ from .. import measures
 from ..context import Computed, Context, Draft, Outcome
 
 SPECIALIZATIONS = {"reasoning": "reasoning", "memory": "memory_integration", "adaptive": "adaptive_computation"}
+EARLY = 1.0
+"""Least weight of an early answer in the training of the preset that is to answer early."""
 STATE_BURSTS = 1000
 CURVES = {"loss": "losses"}
 """Of a candidate's training: names of metrics, and of what its history has."""
@@ -38,6 +40,8 @@ def run(context: Context) -> Outcome:
         seed = config.run.seed * 1000 + number
         built = _built(context, preset, learned, seed)
         schedule = context.schedule(config.adopt.epochs, config.train.rate, 1000 * number)
+        if preset == "adaptive":
+            schedule = replace(schedule, early=max(schedule.early, EARLY))
         made = context.trained(preset, built, (learned, tested), schedule)
         context.measure(f"candidate/{preset}/rate", measures.real, value=schedule.rate)
         context.learned(f"candidate/{preset}", made.outputs["history"], CURVES)
