@@ -95,6 +95,7 @@ def test_phases_say_what_they_take_and_gave(forged: Forged, tmp_path: Path) -> N
     assert "required_objects: objects master and image" in found[-1]["inputs"]
     assert found[-1]["artefacts"]
     assert "passed fits esp32c3" in forge(forged.home, "phases").out
+    (tmp_path / "empty").mkdir()
     empty = forge(tmp_path / "empty", "phases", "--json", cwd=tmp_path).json
     assert empty["run"] is None
     assert {row["status"] for row in empty["phases"]} == {"not begun"}
@@ -249,6 +250,17 @@ def test_what_is_not_there_is_said_in_one_line(words: list[str], forged: Forged,
     assert done.code == 1
     assert len(done.errors) == 1
     assert done.errors[0].startswith("espike: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["phases"], ["logs"], ["report"], ["clean"], ["models", "list"], ["export", "any", "a.zip"],
+     ["validate", "--recompute", "newest"], ["run", "--resume", "newest"]],
+)  # fmt: skip
+def test_a_home_is_made_only_where_something_is_kept(words: list[str], tmp_path: Path) -> None:
+    done = forge(tmp_path / "typo", *words, cwd=tmp_path)
+    assert (done.code, done.errors) == (1, [f"espike: {tmp_path / 'typo'}: no such folder; espike forge run makes it"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_this_machine_is_checked(forged: Forged, monkeypatch: pytest.MonkeyPatch) -> None:

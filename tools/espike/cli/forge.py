@@ -57,7 +57,7 @@ def run_verb(
     if config is None and resume is None:
         raise click.UsageError("give a configuration, or --resume RUN")
     asked = config_of(config, quick, as_json) if config is not None else None
-    with opened(home) as registry, told(quiet, verbose) as (say, on_phase):
+    with opened(home, makes=resume is None) as registry, told(quiet, verbose) as (say, on_phase):
         before = run_of(registry, resume) if resume is not None else None
         if asked is None and before is not None:
             asked = configs.parse(before.config, f"run {before.run}")

@@ -28,10 +28,12 @@ RUN = click.argument("run", required=False)
 
 
 @contextmanager
-def opened(home: Path | None) -> Iterator[Registry]:
-    """The registry of a home."""
+def opened(home: Path | None, makes: bool = False) -> Iterator[Registry]:
+    """The registry of a home; a folder that is named and absent is made only by a verb that puts something there."""
     from ..forge.registry import Registry
 
+    if home is not None and not makes and not home.exists():
+        raise EspikeError("no such folder", where=str(home), do="espike forge run makes it")
     with Registry.open(home) as registry:
         yield registry
 

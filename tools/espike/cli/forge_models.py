@@ -133,7 +133,7 @@ def export_verb(model: str, path: Path, home: Path | None, as_json: bool) -> Non
 @json_option
 def import_verb(path: Path, home: Path | None, as_json: bool) -> None:
     """Take a model that `forge export` wrote."""
-    with opened(home) as registry:
+    with opened(home, makes=True) as registry:
         id = registry.import_model(path)
     if as_json:
         print_json({"model": id})

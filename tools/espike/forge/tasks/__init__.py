@@ -32,7 +32,7 @@ def suite(name_or_path: str) -> Suite:
         return SUITES[name_or_path]()
     path = Path(name_or_path)
     if not path.exists():
-        do = "use " + ", ".join(SUITES) + ", recordings, or a Python file"
+        do = "use " + ", ".join(SUITES) + ", recordings, or a Python file or folder"
         raise EspikeError(f"suite {name_or_path!r} is unknown", do=do)
     return coded(path) if is_code(path) else recorded(path)
 
