@@ -14,7 +14,7 @@ import pytest
 from command import run as command
 
 from espike.forge.registry import Registry
-from espike.forge.search import front, volume
+from espike.forge.search import drawn, first, front, volume
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("pymoo")
@@ -156,6 +156,21 @@ def test_hypervolume_grows_and_is_reported_beside_chance(alone: Front) -> None:
     )
     assert len(points) >= 2
     assert [error for _, error in points] == sorted((error for _, error in points), reverse=True)
+
+
+def test_a_first_generation_spans_the_front() -> None:
+    found = [tuple(genes) for genes in first([3, 3, 9, 4], 8, 1).tolist()]
+    assert found[:4] == [(2, 2, 8, 0), (0, 0, 0, 0), (1, 1, 8, 0), (1, 1, 0, 0)]
+    assert len(set(found)) == 8
+    assert first([3, 3, 9, 4], 8, 1).tolist() == list(map(list, found))
+    assert first([3, 3, 9, 4], 8, 2).tolist() != list(map(list, found))
+    assert first([1, 1, 1], 6, 1).tolist() == [[0, 0, 0]]
+
+
+def test_chance_draws_nothing_twice() -> None:
+    found = drawn([3, 2, 1], 6, np.random.default_rng(1))
+    assert sorted(found) == [(a, b, 0) for a in range(3) for b in range(2)]
+    assert len(drawn([3, 2, 1], 99, np.random.default_rng(1), [(1, 1, 0)])) == 5
 
 
 def test_front_and_volume() -> None:

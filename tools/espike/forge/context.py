@@ -26,7 +26,7 @@ from .rounded import as_integers, bits_of
 from .rows import Step
 from .tasks import Suite, Task, join
 
-STEPS = 4
+STEPS = 5
 """Part of every key: raised where what steps compute changes."""
 SABOTAGES = ("corrupt-image", "poison-update", "inflate-weights", "no-replay", "small-board", "stuck-output")
 """What `--sabotage` may break, so that a gate must catch it."""

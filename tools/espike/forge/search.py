@@ -8,6 +8,7 @@ beside it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from .rounded import bits_of
 from .rows import Step
 from .statistics import hypervolume
 
-PRUNE_STEPS = 5
+PRUNE_STEPS = 9
 BURST_SHARES = (1.0, 0.8, 0.64, 0.48)
 """Of a static sample's bursts."""
 EPOCHS, RATE = 2, 2e-3
@@ -76,14 +77,15 @@ def ranges(context: Context, master: str) -> list[int]:
     assert c.senses is not None
     static = c.senses.samples == 1 and c.senses.bursts_per_sample > len(BURST_SHARES)
     widths = len(context.config.fit.bits)
-    return [*[widths] * len(bits_of(c, 8)), PRUNE_STEPS, len(BURST_SHARES) if static else 1]
+    prunes = PRUNE_STEPS if context.config.fit.prune else 1
+    return [*[widths] * len(bits_of(c, 8)), prunes, len(BURST_SHARES) if static else 1]
 
 
 def evaluate(given: Given, genes: Genes) -> tuple[bytes, bytes]:
     """(master, image) of an individual: pruned, trained on with its bits, quantized. A pure function."""
     c = master_of(given.master)
     *widths, prune, bursts = genes
-    c = shrink.prune_neurons(c, given.prune * prune / max(1, PRUNE_STEPS - 1), given.rate)
+    c = shrink.prune_neurons(c, given.prune * prune / (PRUNE_STEPS - 1), given.rate)
     senses = c.senses
     assert senses is not None
     shown = max(1, round(senses.bursts_per_sample * BURST_SHARES[bursts]))
@@ -200,8 +202,8 @@ def chosen(context: Context, master: str, rate: NDArray[np.float64]) -> str:
     with workers(context) as how:
         evaluator = Evaluator(context, given, keys, how, {})
         found, curve = _evolved(evaluator, spans, limit)
-        drawn, beside = _random(evaluator, spans, limit, len(found))
-    _log(context, found, curve, drawn, beside, limit)
+        others, beside = _random(evaluator, spans, limit, len(found))
+    _log(context, found, curve, others, beside, limit)
     most = 1 - measures.accuracy(context.get(base), given.tested) + config.fit.score_loss_most
     good = [one for one in found if one.feasible and one.error <= most]
     if not good:
@@ -221,8 +223,8 @@ def _evolved(evaluator: Evaluator, spans: Sequence[int], limit: float) -> tuple[
     crossover = moo.SBX(prob=0.9, eta=3, vtype=float, repair=repair)
     mutation = moo.PM(eta=3, vtype=float, repair=repair)
     algorithm = moo.NSGA2(
-        pop_size=asked.population, sampling=moo.IntegerRandomSampling(), crossover=crossover, mutation=mutation,
-        eliminate_duplicates=True,
+        pop_size=asked.population, sampling=first(spans, asked.population, evaluator.given.seed), crossover=crossover,
+        mutation=mutation, eliminate_duplicates=True,
     )  # fmt: skip
     algorithm.setup(problem, termination=("n_gen", asked.generations + 1), seed=evaluator.given.seed, verbose=False)
     found: list[Individual] = []
@@ -241,16 +243,38 @@ def _evolved(evaluator: Evaluator, spans: Sequence[int], limit: float) -> tuple[
     return found, curve
 
 
+def first(spans: Sequence[int], count: int, seed: int) -> NDArray[np.int64]:
+    """int64 (count, genes): a first generation. Half of it at most is what spans the front, the rest is drawn.
+
+    These have one width throughout, and all that may be pruned or nothing: first the smallest of all, then the network
+    as it is.
+    """
+    *widths, prunes, _ = spans
+    ends: list[Genes] = []
+    for k in range(widths[0]):
+        ends += [(*[widths[0] - 1 - k] * len(widths), prunes - 1, 0), (*[k] * len(widths), 0, 0)]
+    known = list(dict.fromkeys(ends))[: count // 2]
+    return np.array(known + drawn(spans, count, np.random.default_rng([seed, 0xF1]), known), np.int64)
+
+
+def drawn(spans: Sequence[int], count: int, rng: np.random.Generator, known: Sequence[Genes] = ()) -> list[Genes]:
+    """Genes by chance, none twice, until there are `count` with those that are known, or no others."""
+    made = dict.fromkeys(known)
+    while len(made) < min(count, math.prod(spans)):
+        made[tuple(int(rng.integers(span)) for span in spans)] = None
+    return list(made)[len(known) :]
+
+
 def _random(
     evaluator: Evaluator, spans: Sequence[int], limit: float, count: int
 ) -> tuple[list[Individual], list[float]]:
-    rng = np.random.default_rng([evaluator.given.seed, 0x5EA])
-    size = max(1, evaluator.context.config.fit.search.population)
+    """As many individuals by chance, in parts of a population, and the hypervolume after each part."""
+    genes = drawn(spans, count, np.random.default_rng([evaluator.given.seed, 0x5EA]))
+    size = evaluator.context.config.fit.search.population
     found: list[Individual] = []
     curve: list[float] = []
-    while len(found) < count:
-        some = [tuple(int(rng.integers(span)) for span in spans) for _ in range(min(size, count - len(found)))]
-        found += evaluator.all(some)
+    for begin in range(0, len(genes), size):
+        found += evaluator.all(genes[begin : begin + size])
         curve.append(volume(found, limit))
     return found, curve
 
@@ -271,7 +295,7 @@ def front(found: Sequence[Individual]) -> list[Individual]:
 
 
 def _log(
-    context: Context, found: list[Individual], curve: list[float], drawn: list[Individual], beside: list[float],
+    context: Context, found: list[Individual], curve: list[float], others: list[Individual], beside: list[float],
     limit: float,
 ) -> None:  # fmt: skip
     tested = context.all_examples("val")
@@ -283,7 +307,7 @@ def _log(
         path = f"search/generation/{generation}"
         context.measure(f"{path}/random_hypervolume", measures.recorded, record, path=["random", generation])
     context.measure("search/hypervolume", measures.dominated, tested, *(i.image for i in found), limit=limit)
-    context.measure("search/random_hypervolume", measures.dominated, tested, *(i.image for i in drawn), limit=limit)
+    context.measure("search/random_hypervolume", measures.dominated, tested, *(i.image for i in others), limit=limit)
     context.measure("search/evaluations", measures.count_of, count=len(found))
     for number, one in enumerate(front(found)):
         path = f"search/front/{number}"
@@ -301,7 +325,6 @@ def _pymoo() -> Any:
         from pymoo.operators.crossover.sbx import SBX
         from pymoo.operators.mutation.pm import PM
         from pymoo.operators.repair.rounding import RoundingRepair
-        from pymoo.operators.sampling.rnd import IntegerRandomSampling
         from pymoo.problems.static import StaticProblem
     except ImportError:
         raise EspikeError(
@@ -312,5 +335,5 @@ def _pymoo() -> Any:
 
     return SimpleNamespace(
         NSGA2=NSGA2, Evaluator=Evaluator, Problem=Problem, SBX=SBX, PM=PM, RoundingRepair=RoundingRepair,
-        IntegerRandomSampling=IntegerRandomSampling, StaticProblem=StaticProblem,
+        StaticProblem=StaticProblem,
     )  # fmt: skip
