@@ -22,7 +22,7 @@ from .config import Config, fingerprint
 from .contracts import Metrics, Model, Verdict
 from .measures import MEASURES, examples_bytes, examples_of, master_bytes, master_of, recorded
 from .registry import Metric, Registry
-from .rounded import as_integers, bits_of
+from .rounded import as_integers, with_bits
 from .rows import Step
 from .tasks import Suite, Task, join
 
@@ -214,12 +214,15 @@ class Context:
     def trained(
         self, name: str, master: str, data: tuple[str, str], schedule: train.Schedule, *, bits: int | None = None
     ) -> Step:
-        """Train a master on examples (training, validation) -> step with objects `master` and `history`."""
+        """Train a master on examples (training, validation) -> step with objects `master` and `history`.
+
+        bits: of all weights at most, beside its own.
+        """
         inputs = {"master": master, "data": data, "schedule": vars(schedule), "bits": bits}
 
         def fit() -> Computed:
             c = master_of(self.get(master))
-            widths = bits_of(c, bits) if bits is not None else {}
+            widths = (with_bits(c, bits) if bits is not None else c).quantization.bits
 
             def tell(done: int, count: int, what: str) -> None:
                 self.say(f"{name}: epoch {done} of {count}, {what}")
