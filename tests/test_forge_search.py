@@ -76,12 +76,12 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 Front = tuple[str | None, list[tuple[str, object]]]
 
 
-def searched(before: tuple[Path, str], home: str, more: str) -> Front:
+def searched(before: tuple[Path, str], home: str, more: str, config: str = CONFIG) -> Front:
     """The image that fit chose, and all that was measured of the search."""
     folder, run = before
     if not (folder / home).exists():
         shutil.copytree(folder / "before", folder / home)
-    (folder / f"{home}.toml").write_text(CONFIG + more)
+    (folder / f"{home}.toml").write_text(config + more)
     done = command("forge", "run", f"{home}.toml", "--home", home, "--resume", run, "--phase", "fit", cwd=folder)
     assert done.code == 0, done.err
     with Registry.open(folder / home) as registry:
@@ -156,6 +156,14 @@ def test_hypervolume_grows_and_is_reported_beside_chance(alone: Front) -> None:
     )
     assert len(points) >= 2
     assert [error for _, error in points] == sorted((error for _, error in points), reverse=True)
+
+
+def test_a_space_of_few_networks_is_searched_whole(before: tuple[Path, str]) -> None:
+    """Of one width and no pruning there is a network for each of four numbers of bursts."""
+    config = CONFIG.replace("prune = 0.3", "prune = 0.0\nbits = [8]")
+    found = dict(searched(before, "few", "workers = 1\n", config)[1])
+    assert found["fit/search/evaluations"] == 4
+    assert found["fit/search/hypervolume"] == found["fit/search/random_hypervolume"]
 
 
 def test_a_first_generation_spans_the_front() -> None:

@@ -53,10 +53,7 @@ class Given:
     widths: tuple[int, ...]
     prune: float
     labels: tuple[str, ...]
-    batch: int
-    quiet: float
-    augment: bool
-    seed: int
+    schedule: train.Schedule
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,8 @@ def evaluate(given: Given, genes: Genes) -> tuple[bytes, bytes]:
     bits = {area: given.widths[k] for area, k in zip(bits_of(c, 8), widths, strict=True)}
     bits = {area: width for area, width in bits.items() if width < 8}
     data = train.Data(examples_of(given.learned), examples_of(given.tested), given.labels, senses.unit)
-    copies = None if given.augment else 0
-    schedule = train.Schedule(EPOCHS, 0, given.batch, RATE, given.seed, copies, quiet=given.quiet)
     with one_thread():
-        made = train.train(train.of(c, "individual"), data, schedule, bits).connectome
+        made = train.train(train.of(c, "individual"), data, given.schedule, bits).connectome
     assert made.senses is not None
     shown_some = presentations.Presentations(data.train.raw, made.senses, made.areas, None, ()).part(CALIBRATED)
     fitted = calibration.calibrate(made, shown_some.stimuli(), shown_some.bursts, len(shown_some))
@@ -190,12 +185,10 @@ def chosen(context: Context, master: str, rate: NDArray[np.float64]) -> str:
     learned, tested = context.all_examples("train"), context.all_examples("val")
     given = Given(
         context.get(master), context.get(learned), context.get(tested), rate, config.fit.bits, config.fit.prune,
-        context.suite.labels, config.train.batch, config.train.quiet, config.train.augment,
-        config.run.seed,
+        context.suite.labels, context.schedule(EPOCHS, RATE),
     )  # fmt: skip
     keys = {"master": master, "learned": learned, "bits": config.fit.bits, "prune": config.fit.prune,
-            "batch": config.train.batch, "quiet": config.train.quiet, "augment": config.train.augment,
-            "seed": config.run.seed}  # fmt: skip
+            "schedule": vars(given.schedule)}  # fmt: skip
     spans = ranges(context, master)
     base = context.image(master, bits=config.quant.bits, calibrated=learned, name="unpruned")
     limit = MULTIPLE * len(context.get(base))
@@ -217,20 +210,19 @@ def chosen(context: Context, master: str, rate: NDArray[np.float64]) -> str:
 def _evolved(evaluator: Evaluator, spans: Sequence[int], limit: float) -> tuple[list[Individual], list[float]]:
     """All individuals of NSGA-II, in order, and the hypervolume after each generation."""
     moo = _pymoo()
-    asked = evaluator.context.config.fit.search
+    asked, seed = evaluator.context.config.fit.search, evaluator.context.config.run.seed
     problem = moo.Problem(n_var=len(spans), n_obj=2, n_ieq_constr=1, xl=0, xu=np.array(spans) - 1, vtype=int)
     repair = moo.RoundingRepair()
     crossover = moo.SBX(prob=0.9, eta=3, vtype=float, repair=repair)
     mutation = moo.PM(eta=3, vtype=float, repair=repair)
     algorithm = moo.NSGA2(
-        pop_size=asked.population, sampling=first(spans, asked.population, evaluator.given.seed), crossover=crossover,
+        pop_size=asked.population, sampling=first(spans, asked.population, seed), crossover=crossover,
         mutation=mutation, eliminate_duplicates=True,
     )  # fmt: skip
-    algorithm.setup(problem, termination=("n_gen", asked.generations + 1), seed=evaluator.given.seed, verbose=False)
+    algorithm.setup(problem, termination=("n_gen", asked.generations + 1), seed=seed, verbose=False)
     found: list[Individual] = []
     curve: list[float] = []
-    while algorithm.has_next():
-        asked_for = algorithm.ask()
+    while algorithm.has_next() and (asked_for := algorithm.ask()) is not None:
         genes = [tuple(int(g) for g in row) for row in asked_for.get("X")]
         some = evaluator.all(genes)
         values = np.array([[one.error, one.bytes] for one in some], np.float64)
@@ -269,8 +261,9 @@ def _random(
     evaluator: Evaluator, spans: Sequence[int], limit: float, count: int
 ) -> tuple[list[Individual], list[float]]:
     """As many individuals by chance, in parts of a population, and the hypervolume after each part."""
-    genes = drawn(spans, count, np.random.default_rng([evaluator.given.seed, 0x5EA]))
-    size = evaluator.context.config.fit.search.population
+    config = evaluator.context.config
+    genes = drawn(spans, count, np.random.default_rng([config.run.seed, 0x5EA]))
+    size = config.fit.search.population
     found: list[Individual] = []
     curve: list[float] = []
     for begin in range(0, len(genes), size):
