@@ -198,13 +198,15 @@ def chosen(context: Context, master: str, rate: NDArray[np.float64]) -> str:
         others, beside = _random(evaluator, spans, limit, len(found))
     _log(context, found, curve, others, beside, limit)
     most = 1 - measures.accuracy(context.get(base), given.tested) + config.fit.score_loss_most
-    good = [one for one in found if one.feasible and one.error <= most]
-    if not good:
-        context.say("search: none is as right; the network stays as it is")
-        return master
-    best = min(good, key=lambda one: (one.bytes, one.error, one.genes))
-    context.say(f"search: {len(found)} networks, the smallest that is as right has {best.bytes:,} bytes")
-    return best.master
+    good = {one.genes: one for one in found if one.feasible and one.error <= most}
+    for one in sorted(good.values(), key=lambda one: (one.bytes, one.error, one.genes)):
+        image = context.get(context.image(one.master, bits=config.quant.bits, calibrated=learned, name="searched"))
+        kept = measures.retention_low(image, context.get(base), given.tested, seed=config.run.seed)
+        if kept >= config.gates.retention:
+            context.say(f"search: {len(found)} networks, the smallest that is as right has {one.bytes:,} bytes")
+            return one.master
+    context.say("search: none is as right; the network stays as it is")
+    return master
 
 
 def _evolved(evaluator: Evaluator, spans: Sequence[int], limit: float) -> tuple[list[Individual], list[float]]:
