@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from espike import selftest, train
-from espike.forge import behaviour, merge, shrink, statistics
+from espike.forge import behaviour, config, merge, shrink, statistics
+from espike.forge.context import Context
+from espike.forge.registry import Registry
 from espike.forge.rounded import dequantized, with_bits
 from espike.forge.subject import Subject
+from espike.forge.tasks import suite
 from espike.quantize import quantize
 from espike_sim import connectome
 from espike_sim.connectome import Connectome
@@ -37,6 +40,21 @@ def built(data: train.Data, seed: int, *, recurrent: bool = False) -> Connectome
 
 def subject(c: Connectome, precision: str = "fp32") -> Subject:
     return Subject(selftest.pack(quantize(c, precision)).data)
+
+
+def test_a_network_s_own_bits_hold_in_training(trained: Connectome, tmp_path: Path) -> None:
+    """Also where a phase asks for none, or for more."""
+    asked = config.parse('[run]\nsuite = "digits"\nname = "bits"\n[train]\nexamples = 64\nvalidation = 64\n', "here")
+    few = with_bits(trained, 4)
+    with Registry.open(tmp_path / "home") as registry:
+        run = registry.run_begin("bits", "", 0, "")
+        context = Context(registry, asked, suite("digits"), run, "fit", ())
+        data = context.all_examples("train"), context.all_examples("val")
+        for bits, widths in ((None, {4}), (8, {4}), (3, {3})):
+            made = context.trained("few", context.put_master(few), data, context.schedule(1, 1e-3), bits=bits)
+            c = context.master(made.outputs["master"])
+            assert set(c.quantization.bits.values()) == widths
+            assert len(np.unique(c.weight[c.target == c.target[-1]])) <= 2 ** max(widths)
 
 
 # ---- merges

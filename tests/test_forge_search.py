@@ -166,6 +166,14 @@ def test_a_space_of_few_networks_is_searched_whole(before: tuple[Path, str]) -> 
     assert found["fit/search/hypervolume"] == found["fit/search/random_hypervolume"]
 
 
+def test_what_the_gate_would_refuse_is_not_chosen(before: tuple[Path, str]) -> None:
+    """Nearly any loss is allowed to the search and none to its phase, which passes all the same."""
+    config = CONFIG.replace("prune = 0.3", "prune = 0.9\nbits = [8, 2]\nscore_loss_most = 0.9")
+    found = dict(searched(before, "strict", "workers = 1\n", config.replace("retention = 0.8", "retention = 1.0"))[1])
+    smallest = found["fit/search/front/0/error"]
+    assert smallest > 0.3, "there was something to refuse"  # type: ignore[operator]
+
+
 def test_a_first_generation_spans_the_front() -> None:
     found = [tuple(genes) for genes in first([3, 3, 9, 4], 8, 1).tolist()]
     assert found[:4] == [(2, 2, 8, 0), (0, 0, 0, 0), (1, 1, 8, 0), (1, 1, 0, 0)]
